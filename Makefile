@@ -1,0 +1,44 @@
+# make demo: install the torch-free core and simulate BERT-base.   make test: install what tests need, run them.
+# PIP_ARGS is passed to every pip install; VENV says where the virtual environment goes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PIP_ARGS ?=
+PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS)
+PYTEST = $(VENV)/bin/python -m pytest
+
+.PHONY: demo test test-all bench lint clean
+
+demo: $(VENV)/.core
+	$(VENV)/bin/accelsim simulate apsq_edge_ws bert_base
+
+test: $(VENV)/.test lint
+	$(PYTEST)
+
+test-all: $(VENV)/.oracles lint
+	$(PYTEST) -m "oracles or slow or gpu or not oracles"
+
+bench: $(VENV)/.test
+	$(PYTEST) tests/benchmarks --benchmark-only
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
+	$(PIP) -e ".[test,torch]"
+	touch $@
+
+$(VENV)/.oracles: $(VENV)/.test
+	$(PIP) -e ".[test,torch,oracles]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

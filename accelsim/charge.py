@@ -1,0 +1,102 @@
+"""From what happened to what it cost: flows and cycles times the blocks' own constants."""
+
+from __future__ import annotations
+
+import math
+
+from accelsim.execute import Outcome
+from accelsim.hardware.block import Block
+from accelsim.hardware.dram import Dram
+from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Sram
+from accelsim.mapping.traffic import Flow
+from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row
+from accelsim.workload.trace import Op, Phase
+
+
+def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> list[Row]:
+    """Dynamic rows from the flows, then one leakage row per block for the op's duration."""
+    blocks = {block.name: block for block in machine.blocks()}
+    rows = [_dynamic(phase, op, flow, blocks[flow.block]) for flow in outcome.flows]
+    return rows + [_leakage(phase, op, block, outcome.cycles, machine) for block in machine.blocks()]
+
+
+def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Machine) -> OpRow:
+    """Time of one op, and the lower bounds its cycles have to respect."""
+    period = machine.period_fs
+    resources = tuple(
+        ResourceCycles(use.name, use.busy_fs / period, use.stalled_fs / period, use.idle_fs / period)
+        for use in outcome.resources
+    )
+    return OpRow(
+        phase=phase.name,
+        name=op.name,
+        kind=op.kind,
+        macs=op.dims.macs,
+        cycles=outcome.cycles,
+        compute_cycles=outcome.compute_cycles,
+        energy_pj=math.fsum(row.energy_pj for row in rows),
+        bound_by=outcome.bound_by,
+        psum_visits=outcome.psum_visits,
+        psum_scheme=_scheme(op, outcome),
+        resources=resources,
+        lower_bounds=_lower_bounds(op, outcome, machine),
+    )
+
+
+def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
+    """Area and leakage of every block, with their sources."""
+    return tuple(
+        BlockRow(
+            block.name, block.die, block.area_mm2.value, block.leakage_mw.value, block.area_mm2.source,
+            block.leakage_mw.source, block.area_mm2.assumed,
+        )
+        for block in machine.blocks()
+    )  # fmt: skip
+
+
+def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
+    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
+    action = block.actions["access" if isinstance(block, Dram) else flow.action]
+    cost = action.energy_pj
+    return Row(
+        phase.name, op.name, block.name, _level(block), _part(block), flow.operand, flow.action, flow.count,
+        flow.bits_useful, flow.bits_moved, flow.count * cost.value, cost.assumed,
+    )  # fmt: skip
+
+
+def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
+    energy_pj = block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
+    return Row(
+        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0, energy_pj,
+        block.leakage_mw.assumed,
+    )  # fmt: skip
+
+
+def _level(block: Block) -> str:
+    if isinstance(block, Dram):
+        return "dram"
+    return "buffer" if isinstance(block, Sram) else "compute"
+
+
+def _part(block: Block) -> str:
+    return "dram" if block.die == "dram" else "die"
+
+
+def _scheme(op: Op, outcome: Outcome) -> str:
+    """What became of the op's psum scheme: native, plain, active, or inactive (no psum ever stored)."""
+    if op.dims.macs == 0:
+        return ""
+    if op.psum is None:
+        return "native"
+    name = f"int{op.psum.bits}" + (f" gs{op.psum.group_size}" if op.psum.is_apsq else "")
+    return name if outcome.psum_visits > 1 else f"{name} inactive"
+
+
+def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
+    dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
+    dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
+    return (
+        (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),
+        (machine.dram.name, dram_fs // machine.period_fs),
+    )

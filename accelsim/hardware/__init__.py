@@ -1,0 +1,1 @@
+"""Hardware blocks: what each action of each part costs, how big it is, what it leaks, how long it takes."""

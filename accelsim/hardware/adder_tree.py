@@ -1,0 +1,72 @@
+"""Po x Pci x Pco multipliers whose Pci products per output meet in an adder tree (NVDLA-like)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.hardware.arithmetic import add_energy_pj, multiply_energy_pj
+from accelsim.hardware.block import Action, Cost, or_user, total
+from accelsim.hardware.pe_array import PeArray, pe_area_mm2, pe_leakage_mw
+from accelsim.hardware.technology import Process
+from accelsim.spec import models
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdderTree(PeArray):
+    """A fully pipelined dot-product array: one Po x Pci x Pco piece of work a cycle."""
+
+    po: int
+    pci: int
+    pco: int
+    pipeline_stages: int
+
+    def cycles(self, steps: int) -> int:
+        """Cycles of one instruction of `steps` Po x Pci x Pco pieces: one each, and the pipeline once."""
+        if steps < 1:
+            raise ValueError(f"{self.name}: an instruction has at least one step, not {steps}")
+        return steps + self.pipeline_stages
+
+
+def build_adder_tree(spec: models.AdderTreeArray, process: Process) -> AdderTree:
+    """The array of a spec, named `array`."""
+    macs = spec.po * spec.pci * spec.pco
+    energy = or_user(spec.mac_energy_pj, mac_energy_pj(spec.operand_bits, spec.accumulator_bits, spec.pci, process))
+    return AdderTree(
+        name="array",
+        actions={"mac": Action(energy, "mac")},
+        area_mm2=or_user(spec.area_mm2, pe_area_mm2(spec.operand_bits, macs, process)),
+        leakage_mw=or_user(spec.leakage_mw, pe_leakage_mw(spec.operand_bits, macs, process)),
+        dataflow=spec.dataflow,
+        operand_bits=spec.operand_bits,
+        accumulator_bits=spec.accumulator_bits,
+        spatial_reduction=spec.spatial_reduction,
+        macs_per_cycle=macs,
+        outputs_per_cycle=spec.po * spec.pco,
+        po=spec.po,
+        pci=spec.pci,
+        pco=spec.pco,
+        pipeline_stages=spec.pipeline_stages,
+    )
+
+
+def mac_energy_pj(operand_bits: int, accumulator_bits: int, pci: int, process: Process) -> Cost:
+    """Energy of one MAC, pJ: a multiplier, its share of the adder tree and of the accumulator's addition.
+
+    Datapath only (Horowitz's adders and multipliers): pipeline registers and clock are not in it.
+    """
+    multiply = multiply_energy_pj(operand_bits, operand_bits, process)
+    parts = [add_energy_pj(bits, process).scaled(count, f"x {count}") for bits, count in tree_adders(operand_bits, pci)]
+    parts.append(add_energy_pj(accumulator_bits, process))
+    shared = total(parts, "adder tree and accumulator").scaled(1 / pci, f"shared by {pci} MACs", "derived")
+    return total([multiply, shared], "multiply and add")
+
+
+def tree_adders(operand_bits: int, pci: int) -> list[tuple[int, int]]:
+    """(width, count) of the adders of each level that sums `pci` products; a level adds one bit."""
+    levels = []
+    operands, bits = pci, 2 * operand_bits
+    while operands > 1:
+        bits += 1
+        levels.append((bits, operands // 2))
+        operands -= operands // 2
+    return levels

@@ -1,0 +1,134 @@
+"""The whole accelerator: a spec's blocks linked into a tree of nodes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from accelsim.errors import user_error
+from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
+from accelsim.hardware.block import Block
+from accelsim.hardware.dram import Dram, build_dram
+from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
+from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
+from accelsim.hardware.sram import Sram, build_sram
+from accelsim.hardware.systolic import Systolic, build_systolic
+from accelsim.hardware.technology import Process, build_process
+from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
+from accelsim.spec import models
+
+FS_PER_US = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Node:
+    """A place in the machine: `instances` copies under each copy of its parent.
+
+    A storage or compute node has a block; an inner node has children and, where one is set, the
+    `process` (node nm, V, MHz) that holds for everything under it.
+    """
+
+    name: str
+    instances: int = 1
+    block: Block | None = None
+    children: tuple[Node, ...] = ()
+    process: Process | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """package -> dram, die -> core -> buffers and compute. Built by `build_machine`, never changed."""
+
+    name: str
+    process: Process
+    array: AdderTree | Systolic
+    ifmap_buffer: Sram
+    weight_buffer: Sram
+    psum_buffer: Sram
+    psum_engine: PsumEngine | None
+    lut_unit: LutUnit
+    vector_unit: VectorUnit
+    dram: Dram
+    root: Node
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block once, in the order reports show them."""
+        buffers = (self.ifmap_buffer, self.weight_buffer, self.psum_buffer)
+        engine = () if self.psum_engine is None else (self.psum_engine,)
+        return (self.array, *buffers, *engine, self.lut_unit, self.vector_unit, self.dram)
+
+    def block(self, name: str) -> Block:
+        """The block called `name`; ValueError with the names there are."""
+        for block in self.blocks():
+            if block.name == name:
+                return block
+        raise ValueError(f"{self.name} has no block {name!r}: {', '.join(block.name for block in self.blocks())}")
+
+    @property
+    def period_fs(self) -> int:
+        """Core clock period, whole femtoseconds: the one place it is rounded."""
+        return round(FS_PER_US / self.process.clock_mhz)
+
+    @property
+    def area_mm2(self) -> dict[str, float]:
+        """Area by block, mm2, DRAM die (0 by definition) left out."""
+        return {block.name: block.area_mm2.value for block in self.blocks() if block.die == "logic"}
+
+    @property
+    def total_area_mm2(self) -> float:
+        """Accelerator area, mm2, without DRAM."""
+        return math.fsum(self.area_mm2.values())
+
+    @property
+    def leakage_mw(self) -> dict[str, float]:
+        """Static power by block, mW; the DRAM's is its background power."""
+        return {block.name: block.leakage_mw.value for block in self.blocks()}
+
+    @property
+    def peak_macs_per_cycle(self) -> int:
+        """Multiply-accumulates in a cycle with every lane busy."""
+        return self.array.macs_per_cycle
+
+    @property
+    def peak_tops(self) -> float:
+        """2 x MACs per second at the core clock, 10^12 per second."""
+        return 2 * self.array.macs_per_cycle * self.process.clock_mhz / 1e6
+
+
+def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
+    """The machine of a validated spec; `where` (default: the spec's name) stands in front of its faults.
+
+    UserError if the node or voltage is outside the scaling tables, or if the psum engine would store
+    psums wider than the accumulators.
+    """
+    where = where or spec.name
+    process = build_process(spec.technology, where)
+    _check_psum_engine(spec, where)
+    array = _build_array(spec.array, process)
+    engine = None
+    if spec.psum_engine is not None:
+        engine = build_psum_engine(spec.psum_engine, array.accumulator_bits, array.outputs_per_cycle, process)
+    ifmap = build_sram("ifmap_buffer", spec.buffers.ifmap, process)
+    weight = build_sram("weight_buffer", spec.buffers.weight, process)
+    psum = build_sram("psum_buffer", spec.buffers.psum_ofmap, process)
+    lut = build_lut_unit(spec.lut_unit, process)
+    vector = build_vector_unit(spec.vector_unit, process)
+    dram = build_dram(spec.dram)
+    on_core = [ifmap, weight, psum, array, *([] if engine is None else [engine]), lut, vector]
+    core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
+    die = Node("die", children=(core,), process=process)
+    root = Node("package", children=(Node("dram", block=dram), die))
+    return Machine(spec.name, process, array, ifmap, weight, psum, engine, lut, vector, dram, root)
+
+
+def _build_array(spec: models.AdderTreeArray | models.SystolicArray, process: Process) -> AdderTree | Systolic:
+    if isinstance(spec, models.AdderTreeArray):
+        return build_adder_tree(spec, process)
+    return build_systolic(spec, process)
+
+
+def _check_psum_engine(spec: models.ArchSpec, where: str) -> None:
+    engine = spec.psum_engine
+    if engine is not None and max(engine.bits) > spec.array.accumulator_bits:
+        found = f"{max(engine.bits)} b psums from accumulators of {spec.array.accumulator_bits} b"
+        raise user_error(where, "psum_engine.bits", found, f"use at most {spec.array.accumulator_bits}")

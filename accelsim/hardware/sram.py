@@ -1,0 +1,79 @@
+"""An on-chip SRAM buffer.
+
+Energies are those of the whole capacity as one bank, H-tree included: an upper bound for a buffer
+that is cut into smaller banks. A user who knows the banks gives the energies in the spec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.hardware import sram_table, tables
+from accelsim.hardware.block import Action, Block, Cost, or_user
+from accelsim.hardware.technology import Process
+from accelsim.spec import models
+
+BITS_PER_KIB = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sram(Block):
+    """Actions `read` and `write`, each one access of `word_bits`."""
+
+    capacity_bits: int
+    word_bits: int
+    read_bits_per_cycle: int
+    write_bits_per_cycle: int
+
+    def values_per_word(self, bits: int) -> int:
+        """How many values of `bits` fit whole into one word; ValueError if none does (see `accesses`)."""
+        if not 1 <= bits <= self.word_bits:
+            raise ValueError(f"{self.name}: no value of {bits} b fits a word of {self.word_bits} b")
+        return self.word_bits // bits
+
+    def accesses(self, values: int, bits: int) -> int:
+        """Accesses that move `values` values of `bits`, laid out one after the other.
+
+        A value never straddles two words unless it is wider than one: then it takes whole words of
+        its own. ValueError for a negative count or a width below 1.
+        """
+        if values < 0 or bits < 1:
+            raise ValueError(f"{self.name}: cannot move {values} values of {bits} b")
+        if bits > self.word_bits:
+            return values * -(-bits // self.word_bits)
+        return -(-values // self.values_per_word(bits))
+
+    def read_cycles(self, accesses: int) -> int:
+        """Core cycles that `accesses` reads take at the buffer's read bandwidth."""
+        return -(-accesses * self.word_bits // self.read_bits_per_cycle)
+
+    def write_cycles(self, accesses: int) -> int:
+        """Core cycles that `accesses` writes take at the buffer's write bandwidth."""
+        return -(-accesses * self.word_bits // self.write_bits_per_cycle)
+
+
+def build_sram(name: str, spec: models.Buffer, process: Process) -> Sram:
+    """The buffer `name` of a spec; energies per access, area mm2, leakage mW from CACTI 7 or the user."""
+    kib, word = spec.capacity_kib, spec.word_bits
+    given = {"read": spec.read_energy_pj_per_bit, "write": spec.write_energy_pj_per_bit}
+    actions = {}
+    for kind in ("read", "write"):
+        per_bit = given[kind]
+        per_access = None if per_bit is None else per_bit * word
+        actions[kind] = Action(or_user(per_access, sram_table.access_energy_pj(kind, kib, word, process)), "access")
+    return Sram(
+        name=name,
+        actions=actions,
+        area_mm2=or_user(spec.area_mm2, sram_table.area_mm2(kib, word, process)),
+        leakage_mw=or_user(spec.leakage_mw, _leakage_mw(kib)),
+        capacity_bits=round(kib * BITS_PER_KIB),
+        word_bits=word,
+        read_bits_per_cycle=spec.read_bits_per_cycle,
+        write_bits_per_cycle=spec.write_bits_per_cycle,
+    )
+
+
+def _leakage_mw(capacity_kib: float) -> Cost:
+    """Assumed density; not scaled with node or voltage, for nothing sourced says how."""
+    density = tables.cost(tables.row("leakage", "part", "sram"), "leakage_mw_per_kib")
+    return density.scaled(capacity_kib, f"x {capacity_kib:g} KiB, at every node and voltage")

@@ -1,0 +1,93 @@
+"""From a traced op to what the mapper works on, with the widths its tensors carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from accelsim.errors import Fault, UserError
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
+from accelsim.mapping.vector import VectorProblem
+from accelsim.schemes import PsumScheme
+from accelsim.workload.trace import ConvDims, MatmulDims, Op, Tensor, Trace, VectorDims
+
+WEIGHT_NAMES = {"weight": "weight", "kv": "kv", "activation": "weight", "constant": "weight"}
+
+
+@dataclass(frozen=True)
+class MacWork:
+    """A matmul or conv to map; `weight_name` is the operand's name in reports (weight or kv)."""
+
+    problem: Problem
+    weight_name: str
+
+
+Work = MacWork | VectorProblem
+
+
+def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
+    """The mapper's view of one op; equal work gives equal objects, so results can be shared."""
+    inputs = [tensors[name] for name in op.inputs]
+    outputs = [tensors[name] for name in op.outputs]
+    if isinstance(op.dims, VectorDims):
+        return VectorProblem(
+            op.kind,
+            op.function or op.kind,
+            op.dims.rows,
+            op.dims.cols,
+            tuple((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs),
+            tuple((_operand(tensor, "ofmap"), tensor.elements, tensor.bits) for tensor in outputs),
+        )
+    ifmap, weight, *bias = inputs
+    psum = op.psum or PsumScheme(machine.array.accumulator_bits)
+    bias_values = sum(tensor.elements for tensor in bias)
+    widths = (ifmap.bits, weight.bits, outputs[0].bits)
+    problem = _problem(op.dims, widths, psum, bias_values, machine)
+    return MacWork(problem, WEIGHT_NAMES[weight.kind])
+
+
+def _problem(
+    dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: PsumScheme, bias_values: int, machine: Machine
+) -> Problem:
+    if isinstance(dims, MatmulDims):
+        return matmul_problem(dims, *widths, psum, bias_values)
+    return conv_problem(dims, *widths, psum, machine.array.spatial_reduction, bias_values)
+
+
+def _operand(tensor: Tensor, otherwise: str) -> str:
+    return tensor.kind if tensor.kind in ("weight", "kv") else otherwise
+
+
+def check_psum_schemes(trace: Trace, machine: Machine) -> None:
+    """Raises UserError for every psum scheme of the trace that the machine's psum engine cannot run."""
+    faults: dict[PsumScheme, Fault] = {}
+    for phase in trace.phases:
+        for op in phase.ops:
+            if op.psum is not None and op.psum not in faults:
+                fault = _psum_fault(op.psum, machine)
+                if fault is not None:
+                    faults[op.psum] = fault
+    if faults:
+        raise UserError(faults.values())
+
+
+def _psum_fault(scheme: PsumScheme, machine: Machine) -> Fault | None:
+    engine, limit = machine.psum_engine, machine.array.accumulator_bits
+    what = f"psums of {scheme.bits} bits, group size {scheme.group_size}"
+    if not scheme.is_apsq:
+        if scheme.bits <= limit:
+            return None
+        return Fault(machine.name, 0, 0, "workload.psum.bits", what, f"use at most array.accumulator_bits, {limit}")
+    if engine is None:
+        fix = "add a psum_engine to the spec, or use 16 bits or more"
+        return Fault(machine.name, 0, 0, "workload.psum.bits", f"{what}, and the spec has no psum_engine", fix)
+    if not engine.supports(scheme.bits, scheme.group_size):
+        fix = f"its psum_engine takes bits {_listed(engine.bits)} and group sizes {_listed(engine.group_sizes)}"
+        name = "workload.psum.bits" if scheme.bits not in engine.bits else "workload.psum.group_size"
+        return Fault(machine.name, 0, 0, name, what, f"{fix}; 16 bits and more need no engine")
+    return None
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(str(number) for number in numbers)

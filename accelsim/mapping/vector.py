@@ -1,0 +1,98 @@
+"""Operations without MACs: how many vector-lane operations and table look-ups each takes.
+
+Counts are per element and per row (a row is what a softmax or a norm reduces over). They follow from
+the textbook definitions, one lane operation for each add, multiply, compare or accumulate:
+
+    softmax    max, subtract, exp (LUT), sum, scale; per row one reciprocal (LUT)
+    layernorm  sum, subtract mean, square, accumulate, scale, gain, bias; per row mean, variance, rsqrt (LUT)
+    rmsnorm    square, accumulate, scale, gain; per row mean, rsqrt (LUT)
+    rope       two multiplies and an add
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.traffic import Flow, dram_flow, sram_flow
+
+
+@dataclass(frozen=True)
+class VectorWork:
+    """Lane operations and look-ups per element and per row."""
+
+    vector_per_element: int = 0
+    lut_per_element: int = 0
+    vector_per_row: int = 0
+    lut_per_row: int = 0
+
+
+_MOVE, _LANE, _TABLE = VectorWork(), VectorWork(1), VectorWork(0, 1)
+
+WORK: dict[tuple[str, str], VectorWork] = {
+    ("softmax", "softmax"): VectorWork(4, 1, 0, 1),
+    ("normalize", "layernorm"): VectorWork(7, 0, 2, 1),
+    ("normalize", "rmsnorm"): VectorWork(4, 0, 1, 1),
+    ("rotate", "rope"): VectorWork(3),
+    ("reduce", "mean"): VectorWork(1, 0, 1),
+    **{("reduce", name): _LANE for name in ("sum", "max", "min")},
+    **{("elementwise", name): _LANE for name in ("add", "sub", "mul", "max", "min", "neg", "square", "clamp")},
+    ("elementwise", "div"): VectorWork(1, 1),
+    ("nonlinear", "relu"): _LANE,
+    ("nonlinear", "relu6"): VectorWork(2),
+    **{
+        ("nonlinear", name): _TABLE
+        for name in ("gelu", "silu", "tanh", "sigmoid", "exp", "hardswish", "hardsigmoid", "reciprocal", "rsqrt",
+                     "sqrt", "log", "erf", "softplus", "elu", "mish", "cos", "sin")
+    },
+    **{(kind, kind): _MOVE for kind in ("kv_append", "gather", "copy")},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VectorProblem:
+    """rows x cols elements of one function; operands as (name, values, bits)."""
+
+    kind: str
+    function: str
+    rows: int
+    cols: int
+    inputs: tuple[tuple[str, int, int], ...]
+    outputs: tuple[tuple[str, int, int], ...]
+
+    @property
+    def work(self) -> VectorWork | None:
+        """None when no unit of this simulator computes the function."""
+        return WORK.get((self.kind, self.function))
+
+    def operations(self, work: VectorWork) -> tuple[int, int]:
+        """Lane operations and look-ups of the whole op."""
+        elements = self.rows * self.cols
+        lanes = elements * work.vector_per_element + self.rows * work.vector_per_row
+        return lanes, elements * work.lut_per_element + self.rows * work.lut_per_row
+
+    @property
+    def input_bits(self) -> int:
+        return sum(values * bits for _, values, bits in self.inputs)
+
+    @property
+    def output_bits(self) -> int:
+        return sum(values * bits for _, values, bits in self.outputs)
+
+
+def vector_flows(problem: VectorProblem, work: VectorWork, machine: Machine) -> tuple[Flow, ...]:
+    """Inputs come from DRAM through the ifmap buffer, outputs leave through the psum/ofmap buffer."""
+    flows: list[Flow] = []
+    dram, ins, outs = machine.dram, machine.ifmap_buffer, machine.psum_buffer
+    for name, values, bits in problem.inputs:
+        words = ins.accesses(values, bits)
+        flows.append(dram_flow(dram, name, "read", values, bits, dram.moved_bits(values * bits)))
+        flows += [sram_flow(ins, name, action, values, words, bits) for action in ("write", "read")]
+    lanes, lookups = problem.operations(work)
+    flows.append(Flow(machine.vector_unit.name, "", "operation", lanes, lanes, 0, 0))
+    flows.append(Flow(machine.lut_unit.name, "lut", "lookup", lookups, lookups, 0, 0))
+    for name, values, bits in problem.outputs:
+        words = outs.accesses(values, bits)
+        flows += [sram_flow(outs, name, action, values, words, bits) for action in ("write", "read")]
+        flows.append(dram_flow(dram, name, "write", values, bits, dram.moved_bits(values * bits)))
+    return tuple(flow for flow in flows if flow.count)

@@ -1,0 +1,181 @@
+"""A mapped matmul or conv as tile instructions.
+
+Queues, in arbitration order, and what passes between them (credits = slots that fit the buffer, at
+most two):
+
+    load_ifmap  --ifmap_full-->  array  --ifmap_free-->  load_ifmap
+    load_weight --weight_full--> array  --weight_free--> load_weight
+    array --output_full--> store --output_free--> array
+    with spilled psums:  store --output_free--> load_psum --psum_full--> array
+                         store --psum_stored--> load_psum   (the psum is in DRAM again)
+
+One array instruction covers the loops below the innermost buffer node. It lasts as long as the
+array needs, or as the slowest buffer port that feeds it, whichever is longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.count import halo_dims, halo_table
+from accelsim.mapping.nest import Mapping, chunks
+from accelsim.mapping.dataflow import buffer_of, psum_stores, tile_bits
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.program.dma import dma_queue
+from accelsim.program.duration import ArrayWork, array_work
+from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
+from accelsim.program.steps import Steps, walk
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """An operand's tiles over the steps: where one begins and ends (steps,), its values (n,) and starts (dims, n)."""
+
+    begins: np.ndarray
+    ends: np.ndarray
+    values: Ints
+    key: Ints
+    slots: int
+
+
+@dataclass(frozen=True)
+class MacProgram:
+    """The instructions of one op, and the array's own cycles by what set them."""
+
+    program: Program
+    work: ArrayWork
+
+
+def mac_program(problem: Problem, mapping: Mapping, machine: Machine) -> MacProgram:
+    """Instructions of one matmul or conv. Raises TooManySteps."""
+    depths = {operand: _depth(mapping, machine, operand) for operand in OPERANDS}
+    steps = walk(problem, mapping.loops[: max(depths.values())])
+    work = array_work(problem, mapping, steps, machine)
+    stores = psum_stores(problem, mapping.loops)
+    tiles = {operand: _tiles(problem, steps, depths[operand], operand, machine, stores) for operand in OPERANDS}
+    bias_bits = problem.bias_values * problem.bias_bits
+    loads = (
+        _load("ifmap", tiles["ifmap"], problem.ifmap_bits, 0, machine),
+        _load("weight", tiles["weight"], problem.weight_bits, bias_bits, machine),
+    )
+    spill = _spill(problem, steps, depths["output"], tiles["output"])
+    reload = (_reload(problem, tiles["output"], spill, machine),) if spill.returns.any() else ()
+    busy_fs = work.cycles * machine.period_fs
+    array_queue = _array_queue(busy_fs, tiles, "psum_full" if reload else "output_free")
+    queues = (*loads, *reload, array_queue, _store(problem, tiles["output"], spill, machine))
+    return MacProgram(Program(queues, (Resource("dram"), Resource("array")), _channels(tiles, bool(reload))), work)
+
+
+def _channels(tiles: dict[OperandName, Tiles], reloads: bool) -> tuple[Channel, ...]:
+    channels = [Channel("output_full", "array", "store")]
+    for name in ("ifmap", "weight"):
+        channels.append(Channel(f"{name}_full", f"load_{name}", "array"))
+        channels.append(Channel(f"{name}_free", "array", f"load_{name}", tiles[name].slots))
+    user = "load_psum" if reloads else "array"
+    channels.append(Channel("output_free", "store", user, tiles["output"].slots))
+    if reloads:
+        channels += [Channel("psum_full", "load_psum", "array"), Channel("psum_stored", "store", "load_psum")]
+    return tuple(channels)
+
+
+def _depth(mapping: Mapping, machine: Machine, operand: OperandName) -> int:
+    """How many loops stand above the operand's buffer (or, without one, above its array tile)."""
+    level = buffer_of(machine, operand).name
+    return len(mapping.loops_above(operand, level if mapping.store(operand, level) else "array"))
+
+
+def _tiles(problem: Problem, steps: Steps, depth: int, operand: OperandName, machine: Machine, stores: int) -> Tiles:
+    begins = steps.changes(problem.relevant(operand), depth)
+    key = np.stack([steps.ranges(dim, depth)[0][begins] for dim in problem.relevant(operand)])
+    values = _values(problem, steps, depth, operand)[begins]
+    buffer = buffer_of(machine, operand)
+    demand = tile_bits(problem, buffer, operand, int(values.max()), stores)
+    slots = 2 if 2 * demand <= buffer.capacity_bits else 1
+    return Tiles(begins, np.append(begins[1:], True), values, key, slots)
+
+
+def _values(problem: Problem, steps: Steps, depth: int, operand: OperandName) -> Ints:
+    """Elements of the operand's tile at every step."""
+    joint = halo_dims(problem) if operand == "ifmap" else None
+    values = np.ones(steps.count, np.int64)
+    for dim in problem.relevant(operand):
+        if joint is None or dim not in joint:
+            values = values * steps.ranges(dim, depth)[1]
+    if joint:
+        outer = steps.loops[:depth]
+        starts = [chunks(problem.extent(dim), dim, outer).start for dim in joint]
+        row, red = (
+            np.searchsorted(start, steps.ranges(dim, depth)[0]) for dim, start in zip(joint, starts, strict=True)
+        )
+        values = values * halo_table(problem, outer)[row, red]
+    return values
+
+
+@dataclass(frozen=True)
+class _Spill:
+    """Per output tile: does it come back from DRAM, leave unfinished, and after which stores."""
+
+    returns: np.ndarray
+    unfinished: np.ndarray
+    stores_needed: Ints
+
+
+def _spill(problem: Problem, steps: Steps, depth: int, output: Tiles) -> _Spill:
+    returns = np.zeros(steps.count, bool)
+    unfinished = np.zeros(steps.count, bool)
+    for dim in problem.irrelevant("output"):
+        start, extent = steps.ranges(dim, len(steps.loops))
+        returns |= start > 0
+        unfinished |= start + extent < problem.extent(dim)
+    comes, leaves = returns[output.begins], unfinished[output.ends]
+    # A tile that comes back needs the store of its own last visit: the nth unfinished store so far.
+    _, tile = np.unique(output.key, axis=1, return_inverse=True)
+    order = np.argsort(tile, kind="stable")
+    nth = np.cumsum(leaves)
+    before = np.zeros(tile.size, np.int64)
+    before[order[1:]] = nth[order[:-1]]
+    needed = np.maximum.accumulate(np.where(comes, before, 0))
+    return _Spill(comes, leaves, np.diff(needed, prepend=0))
+
+
+def _load(name: str, tiles: Tiles, bits: int, extra_bits: int, machine: Machine) -> Queue:
+    one = np.ones(tiles.values.size, np.int64)
+    transfers = tiles.values * bits
+    transfers[0] += extra_bits  # a bias comes in with the first tile
+    waits, signals = (TokenUse(f"{name}_free", one),), (TokenUse(f"{name}_full", one),)
+    return dma_queue(f"load_{name}", transfers, machine.dram, waits, signals)
+
+
+def _reload(problem: Problem, output: Tiles, spill: _Spill, machine: Machine) -> Queue:
+    """Takes a slot for every output tile and fetches the psums of those that come back."""
+    one = np.ones(output.values.size, np.int64)
+    bits = np.where(spill.returns, problem.psum.bits * output.values, 0)
+    waits = (TokenUse("output_free", one), TokenUse("psum_stored", spill.stores_needed))
+    return dma_queue("load_psum", bits, machine.dram, waits, (TokenUse("psum_full", one),))
+
+
+def _store(problem: Problem, output: Tiles, spill: _Spill, machine: Machine) -> Queue:
+    one = np.ones(output.values.size, np.int64)
+    bits = np.where(spill.unfinished, problem.psum.bits, problem.ofmap_bits) * output.values
+    signals = [TokenUse("output_free", one)]
+    if spill.returns.any():
+        signals.append(TokenUse("psum_stored", spill.unfinished.astype(np.int64)))
+    return dma_queue("store", bits, machine.dram, (TokenUse("output_full", one),), tuple(signals))
+
+
+def _array_queue(busy_fs: Ints, tiles: dict[OperandName, Tiles], output_ready: str) -> Queue:
+    begins = {"ifmap": "ifmap_full", "weight": "weight_full", "output": output_ready}
+    ends = {"ifmap": "ifmap_free", "weight": "weight_free", "output": "output_full"}
+    zeros = np.zeros(busy_fs.size, np.int64)
+    return Queue(
+        "array",
+        ("array",),
+        busy_fs,
+        zeros,
+        zeros,
+        tuple(TokenUse(begins[operand], tiles[operand].begins.astype(np.int64)) for operand in OPERANDS),
+        tuple(TokenUse(ends[operand], tiles[operand].ends.astype(np.int64)) for operand in OPERANDS),
+    )

@@ -1,0 +1,73 @@
+"""The tile steps of a nest: every iteration of the loops above its innermost buffer node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.mapping.nest import Loop
+from accelsim.mapping.problem import Problem
+from accelsim.program.program import Ints
+
+MAX_STEPS = 2_000_000
+
+
+class TooManySteps(Exception):
+    """The nest has more tile steps than a timeline is worth; `steps` says how many."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"{steps} tile steps")
+        self.steps = steps
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Start and extent of every dim at every step, below all `loops` (arrays of shape (steps,))."""
+
+    problem: Problem
+    loops: tuple[Loop, ...]
+    index: tuple[Ints, ...]
+    count: int
+
+    def ranges(self, dim: str, depth: int) -> tuple[Ints, Ints]:
+        """Start and extent of `dim` below the first `depth` loops."""
+        start = np.zeros(self.count, np.int64)
+        extent = np.full(self.count, self.problem.extent(dim), np.int64)
+        for loop, index in zip(self.loops[:depth], self.index, strict=False):
+            if loop.dim == dim:
+                start = start + index * loop.step
+                extent = np.minimum(loop.step, extent - index * loop.step)
+        return start, extent
+
+    def changes(self, dims: Sequence[str], depth: int) -> np.ndarray:
+        """Where a tile selected by `dims` below `depth` loops is not the previous step's; shape (steps,)."""
+        changed = np.zeros(self.count, bool)
+        changed[0] = True
+        for dim in dims:
+            start, _ = self.ranges(dim, depth)
+            changed[1:] |= start[1:] != start[:-1]
+        return changed
+
+
+def walk(problem: Problem, loops: tuple[Loop, ...]) -> Steps:
+    """All steps of `loops`, outermost slowest. Raises TooManySteps above MAX_STEPS."""
+    trips, left = [], dict(problem.extents)
+    for loop in loops:
+        trips.append(-(-left[loop.dim] // loop.step))
+        left[loop.dim] = min(loop.step, left[loop.dim])
+    total = 1
+    for trip in trips:
+        total *= trip
+    if total > MAX_STEPS:
+        raise TooManySteps(total)
+    index = [part.ravel() for part in np.indices(trips, dtype=np.int64)] if trips else []
+    valid = np.ones(total, bool)
+    left_now = {dim: np.full(total, extent, np.int64) for dim, extent in problem.extents}
+    for loop, part in zip(loops, index, strict=True):
+        remaining = left_now[loop.dim] - part * loop.step
+        valid &= remaining > 0  # a ragged outer chunk has fewer inner trips
+        left_now[loop.dim] = np.minimum(loop.step, remaining)
+    kept = tuple(part[valid] for part in index)
+    return Steps(problem, loops, kept, int(valid.sum()))

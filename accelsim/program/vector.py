@@ -1,0 +1,79 @@
+"""An op without MACs as a three-stage pipeline of chunks: load, compute, store.
+
+Two slots each way, so loading, computing and storing overlap. A chunk is as small as keeps its DRAM
+transfer longer than a few DRAM latencies, and as large as half a buffer at most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.dataflow import transfer_bits
+from accelsim.mapping.vector import VectorProblem, VectorWork
+from accelsim.program.dma import dma_queue
+from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
+
+
+@dataclass(frozen=True)
+class VectorProgram:
+    """The instructions of one op and its units' own cycles, in total and by what set them."""
+
+    program: Program
+    compute_cycles: int
+    port_cycles: tuple[tuple[str, int], ...]
+
+
+def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -> VectorProgram:
+    """Load, compute and store queues of one op."""
+    chunks = _chunks(problem, machine)
+    lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
+    loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
+    vector = -(-lanes // machine.vector_unit.lanes)
+    table = -(-lookups // machine.lut_unit.lanes)
+    ports = {
+        f"{machine.ifmap_buffer.name} read": -(-loaded // machine.ifmap_buffer.read_bits_per_cycle),
+        f"{machine.psum_buffer.name} write": -(-stored // machine.psum_buffer.write_bits_per_cycle),
+        machine.vector_unit.name: vector,
+        machine.lut_unit.name: table,
+    }
+    compute = np.maximum(vector, table)
+    cycles = np.maximum.reduce([*ports.values()])
+    one = np.ones(chunks, np.int64)
+    zero = np.zeros(chunks, np.int64)
+    queues = (
+        dma_queue("load", loaded, machine.dram, (TokenUse("load_free", one),), (TokenUse("load_full", one),)),
+        Queue(
+            "compute", ("units",), cycles * machine.period_fs, zero, zero,
+            (TokenUse("load_full", one), TokenUse("store_free", one)),
+            (TokenUse("load_free", one), TokenUse("store_full", one)),
+        ),
+        dma_queue("store", stored, machine.dram, (TokenUse("store_full", one),), (TokenUse("store_free", one),)),
+    )  # fmt: skip
+    channels = (
+        Channel("load_full", "load", "compute"),
+        Channel("load_free", "compute", "load", 2),
+        Channel("store_full", "compute", "store"),
+        Channel("store_free", "store", "compute", 2),
+    )
+    program = Program(queues, (Resource("dram"), Resource("units")), channels)
+    totals = tuple((name, int(each.sum())) for name, each in ports.items())
+    return VectorProgram(program, int(compute.sum()), totals)
+
+
+def _chunks(problem: VectorProblem, machine: Machine) -> int:
+    """How many chunks: enough to fit half a buffer, else as many as stay long DRAM transfers."""
+    fit = max(
+        -(-2 * problem.input_bits // machine.ifmap_buffer.capacity_bits),
+        -(-2 * problem.output_bits // machine.psum_buffer.capacity_bits),
+    )
+    return max(1, fit, max(problem.input_bits, problem.output_bits) // transfer_bits(machine))
+
+
+def _shares(amount: int, chunks: int) -> Ints:
+    """`amount` in `chunks` parts that differ by one at most."""
+    base, more = divmod(amount, chunks)
+    return np.array([base + 1] * more + [base] * (chunks - more), np.int64)
+

@@ -1,0 +1,5 @@
+"""The result of a simulation, its files and its pictures."""
+
+from accelsim.report.report import Report
+
+__all__ = ["Report"]

@@ -1,0 +1,97 @@
+"""A report as JSON or CSV, written whole or not at all, with equal bytes for equal reports."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from accelsim.errors import user_error
+from accelsim.report.report import SCHEMA_VERSION, OpRow, PhaseRow, Report, Row
+
+COLUMNS = (
+    "phase", "op", "block", "level", "part", "operand", "action", "count", "bits", "bits_useful", "bits_moved",
+    "energy_pj", "assumed",
+)  # fmt: skip
+
+
+def save(report: Report, path: Path) -> None:
+    """Write `.json` or `.csv`. Raises UserError for another suffix or an unwritable place."""
+    if path.suffix == ".json":
+        text = to_json(report)
+    elif path.suffix == ".csv":
+        text = to_csv(report)
+    else:
+        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}", "use .json or .csv")
+    write_whole(path, text.encode())
+
+
+def to_json(report: Report) -> str:
+    """The whole report; holds no path, time, host or command line."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "provenance": dict(report.provenance),
+        "totals": dataclasses.asdict(report.totals),
+        "macs": {"trace": report.trace_macs, "oracle": report.oracle_macs, "check": report.mac_check,
+                 "method": report.oracle_method},
+        "phases": [_phase(phase) for phase in report.phases],
+        "blocks": [dataclasses.asdict(block) for block in report.blocks],
+        "infeasible": [dataclasses.asdict(row) for row in report.infeasible],
+        "unknown_ops": [list(item) for item in report.unknown_ops],
+        "ops": [_op(op) for op in report.ops],
+        "rows": [_row(row) for row in report.rows],
+    }  # fmt: skip
+    parts = [f"{json.dumps(key)}: {_value(value)}" for key, value in document.items()]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def to_csv(report: Report) -> str:
+    """The rows, one line each, under `COLUMNS`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(row) for row in report.rows)
+    return text.getvalue()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write through a temporary file beside the target; an old file survives any failure."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise user_error(str(path), "output", error.strerror or str(error), "name a writable place") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise user_error(str(path), "output", error.strerror or str(error), "name a writable place") from None
+
+
+def _value(value: object) -> str:
+    """JSON with one list entry a line, so that two reports diff well."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(json.dumps(item, allow_nan=False) for item in value) + "\n]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _row(row: Row) -> dict[str, object]:
+    fields = {**vars(row), "bits": row.bits_moved}
+    return {column: fields[column] for column in COLUMNS}
+
+
+def _op(op: OpRow) -> dict[str, object]:
+    fields = dataclasses.asdict(op)
+    fields.pop("lower_bounds")
+    resources = fields.pop("resources")
+    return {**fields, "stall_cycles": op.stall_cycles, "resources": list(resources)}
+
+
+def _phase(phase: PhaseRow) -> dict[str, object]:
+    return {**dataclasses.asdict(phase), "tokens_per_s": phase.tokens_per_s}

@@ -1,0 +1,214 @@
+"""The result of a simulation: a typed tree whose totals are always derived from its parts.
+
+    Report
+      rows        phase x op x block x operand x action: counts, bits, energy
+      ops         phase x op: MACs, cycles, where they went, what bound it
+      phases      tokens, cycles, throughput
+      blocks      area and leakage, with sources
+      infeasible  ops that cannot run here, and what would make them fit
+      totals      one function of the above
+
+Energy in pJ, time in core-clock cycles and seconds, area in mm2, power in mW, TOPS = 10^12
+operations per second with 2 operations per MAC.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """Energy of one action of one block on one operand in one op.
+
+    `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
+    for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
+    buffer or compute; `part` is die, dram or link.
+    """
+
+    phase: str
+    op: str
+    block: str
+    level: str
+    part: str
+    operand: str
+    action: str
+    count: int
+    bits_useful: int
+    bits_moved: int
+    energy_pj: float
+    assumed: bool
+
+
+@dataclass(frozen=True)
+class ResourceCycles:
+    """Where a resource's time went during an op, in core cycles: stalled has work left, idle none."""
+
+    name: str
+    busy_cycles: float
+    stalled_cycles: float
+    idle_cycles: float
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest."""
+
+    phase: str
+    name: str
+    kind: str
+    macs: int
+    cycles: int
+    compute_cycles: int
+    energy_pj: float
+    bound_by: str
+    psum_visits: int
+    psum_scheme: str
+    resources: tuple[ResourceCycles, ...]
+    lower_bounds: tuple[tuple[str, int], ...]
+
+    @property
+    def stall_cycles(self) -> int:
+        return self.cycles - self.compute_cycles
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """One phase: `tokens` new tokens per sequence of `batch` sequences, in `cycles`."""
+
+    name: str
+    kind: str
+    tokens: int
+    context: int
+    batch: int
+    cycles: int
+    latency_s: float
+    energy_pj: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens * self.batch / self.latency_s if self.latency_s else 0.0
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """Area and static power of a block; for the dram, its background power and no area."""
+
+    block: str
+    die: str
+    area_mm2: float
+    leakage_mw: float
+    area_source: str
+    leakage_source: str
+    area_assumed: bool
+
+
+@dataclass(frozen=True)
+class InfeasibleRow:
+    """An op that did not run: `demand` exceeds `bound`, in `unit`, at `resource`."""
+
+    phase: str
+    op: str
+    macs: int
+    resource: str
+    demand: int
+    bound: int
+    unit: str
+    lever: str
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the report. `assumed_energy_share` is the part of energy_pj on assumed constants."""
+
+    macs: int
+    energy_pj: float
+    energy_on_chip_pj: float
+    cycles: int
+    latency_s: float
+    area_mm2: float
+    power_mw: float
+    tops: float
+    tops_per_w: float
+    leakage_energy_pj: float
+    psum_energy_share: float
+    assumed_energy_share: float
+    assumed_area_share: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one simulation found. `trace_macs` counts infeasible ops too; `oracle_macs` is None
+    when nothing else could count them."""
+
+    provenance: tuple[tuple[str, str], ...]
+    totals: Totals
+    phases: tuple[PhaseRow, ...]
+    ops: tuple[OpRow, ...]
+    rows: tuple[Row, ...]
+    blocks: tuple[BlockRow, ...]
+    infeasible: tuple[InfeasibleRow, ...]
+    unknown_ops: tuple[tuple[str, str, int], ...]
+    trace_macs: int
+    oracle_macs: int | None
+    oracle_method: str
+
+    @property
+    def mac_check(self) -> str:
+        """`equal`, `differ` or `not checked`: the trace's MACs against its oracle."""
+        if self.oracle_macs is None:
+            return "not checked"
+        return "equal" if self.oracle_macs == self.trace_macs else "differ"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a table, one column per field of `Row`. Imports pandas."""
+        import pandas as pd
+
+        return pd.DataFrame([vars(row) for row in self.rows])
+
+    def save(self, path: str | Path) -> None:
+        """Write the report whole or not at all: `.json` (everything) or `.csv` (the rows)."""
+        from accelsim.report.files import save
+
+        save(self, Path(path))
+
+
+def totals(
+    rows: Sequence[Row], ops: Sequence[OpRow], blocks: Sequence[BlockRow], period_s: float
+) -> Totals:
+    """The one place where parts become sums (math.fsum, in row order)."""
+    energy = math.fsum(row.energy_pj for row in rows)
+    macs = sum(op.macs for op in ops)
+    cycles = sum(op.cycles for op in ops)
+    latency = cycles * period_s
+    on_die = [block for block in blocks if block.die == "logic"]
+    area = math.fsum(block.area_mm2 for block in on_die)
+    assumed_area = math.fsum(block.area_mm2 for block in on_die if block.area_assumed)
+
+    def share(part: float, whole: float) -> float:
+        return part / whole if whole else 0.0
+
+    return Totals(
+        macs=macs,
+        energy_pj=energy,
+        energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part == "die"),
+        cycles=cycles,
+        latency_s=latency,
+        area_mm2=area,
+        power_mw=share(energy * 1e-9, latency),
+        tops=share(2e-12 * macs, latency),
+        tops_per_w=share(2 * macs, energy),
+        leakage_energy_pj=math.fsum(row.energy_pj for row in rows if row.action == "leakage"),
+        psum_energy_share=share(math.fsum(row.energy_pj for row in rows if row.operand == "psum"), energy),
+        assumed_energy_share=share(math.fsum(row.energy_pj for row in rows if row.assumed), energy),
+        assumed_area_share=share(assumed_area, area),
+    )

@@ -1,0 +1,93 @@
+"""The whole pipeline on one screen: an accelerator and a trace in, a report out.
+
+    Arch + Trace -> Machine -> per distinct op: mapping -> access counts -> instructions -> timeline
+                 -> energy, cycles, area -> Report
+
+Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once.
+"""
+
+from __future__ import annotations
+
+from accelsim import __version__
+from accelsim.charge import block_rows, energy_rows, op_row
+from accelsim.execute import Outcome, execute
+from accelsim.hardware.machine import Machine, build_machine
+from accelsim.mapping.dataflow import Infeasible
+from accelsim.mapping.lower import Work, check_psum_schemes, lower
+from accelsim.report.invariants import check
+from accelsim.report.report import InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
+from accelsim.spec import ArchSpec, spec_hash
+from accelsim.workload import Op, Phase, Trace, trace_hash
+
+FS_PER_S = 10**15
+
+
+def simulate(arch: ArchSpec, trace: Trace) -> Report:
+    """Cost of a workload on an accelerator.
+
+    Raises UserError when the spec cannot run the trace's psum scheme, BrokenInvariant when the
+    simulator contradicts itself. An op that does not fit is a row of `Report.infeasible`.
+    """
+    machine = build_machine(arch)
+    check_psum_schemes(trace, machine)
+    tensors = trace.tensor_by_id()
+    outcomes: dict[Work, Outcome | Infeasible] = {}
+    rows: list[Row] = []
+    ops: list[OpRow] = []
+    infeasible: list[InfeasibleRow] = []
+    for phase in trace.phases:
+        for op in phase.ops:
+            work = lower(op, tensors, machine)
+            if work not in outcomes:
+                outcomes[work] = execute(work, machine, arch.mapping.spill)
+            outcome = outcomes[work]
+            if isinstance(outcome, Infeasible):
+                infeasible.append(_infeasible_row(phase, op, outcome))
+                continue
+            energy = energy_rows(phase, op, outcome, machine)
+            rows += energy
+            ops.append(op_row(phase, op, outcome, energy, machine))
+    report = _report(arch, trace, machine, rows, ops, infeasible)
+    check(report)
+    return report
+
+
+def _report(
+    arch: ArchSpec, trace: Trace, machine: Machine, rows: list[Row], ops: list[OpRow], infeasible: list[InfeasibleRow]
+) -> Report:
+    blocks = block_rows(machine)
+    period_s = machine.period_fs / FS_PER_S
+    return Report(
+        provenance=(
+            ("accelsim_version", __version__),
+            ("arch", arch.name),
+            ("arch_hash", spec_hash(arch)),
+            ("workload", trace.name),
+            ("workload_hash", trace_hash(trace)),
+        ),
+        totals=totals(rows, ops, blocks, period_s),
+        phases=tuple(_phase_row(phase, ops, period_s) for phase in trace.phases),
+        ops=tuple(ops),
+        rows=tuple(rows),
+        blocks=blocks,
+        infeasible=tuple(infeasible),
+        unknown_ops=tuple((op.function, op.module, op.count) for op in trace.unknown_ops),
+        trace_macs=trace.macs,
+        oracle_macs=trace.oracle.macs,
+        oracle_method=trace.oracle.method,
+    )
+
+
+def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
+    mine = [op for op in ops if op.phase == phase.name]
+    cycles = sum(op.cycles for op in mine)
+    energy = sum(op.energy_pj for op in mine)
+    return PhaseRow(
+        phase.name, phase.kind, phase.tokens, phase.context, phase.batch, cycles, cycles * period_s, energy
+    )  # fmt: skip
+
+
+def _infeasible_row(phase: Phase, op: Op, why: Infeasible) -> InfeasibleRow:
+    return InfeasibleRow(
+        phase.name, op.name, op.dims.macs, why.resource, why.demand, why.bound, why.unit, why.lever
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Combinations of values, each fine alone, that no hardware can have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from accelsim.spec.models import AdderTreeArray, ArchSpec
+from accelsim.spec.words import DataPath
+
+MAX_MULTIPLIERS = 1 << 30
+"""Above what a 300 mm wafer (70,686 mm2) holds at 66 um2 each; it also keeps counts far inside 64 bits."""
+FO4_PS_PER_NM = 0.36
+"""Delay of a fan-out-of-4 inverter, ps per nm of drawn gate length (Ho, Mai, Horowitz, The Future of Wires)."""
+MIN_PERIOD_FO4 = 4
+"""A flip-flop alone takes about three FO4 delays; no clock period leaves less than one more for logic."""
+
+
+class Clash(NamedTuple):
+    """A value that another one rules out."""
+
+    path: DataPath
+    found: str
+    fix: str
+
+
+class Rule(NamedTuple):
+    """A check, and the sections of the spec that it reads."""
+
+    needs: tuple[str, ...]
+    check: Callable[[ArchSpec], Iterable[Clash]]
+
+
+def _burst_is_a_power_of_two(spec: ArchSpec) -> Iterator[Clash]:
+    burst = spec.dram.burst_bytes
+    if burst & (burst - 1):
+        below = 1 << (burst.bit_length() - 1)
+        yield Clash(("dram", "burst_bytes"), f"{burst} is not a power of two", f"write {below} or {2 * below}")
+
+
+def _buffer_holds_a_burst(spec: ArchSpec) -> Iterator[Clash]:
+    for name, buffer in spec.buffers:
+        if buffer.capacity_kib * 1024 < spec.dram.burst_bytes:
+            found = f"{buffer.capacity_kib:g} KiB cannot hold one DRAM burst of {spec.dram.burst_bytes} bytes"
+            yield Clash(("buffers", name, "capacity_kib"), found, "enlarge it, or lower dram.burst_bytes")
+
+
+def _capacity_is_whole_words(spec: ArchSpec) -> Iterator[Clash]:
+    for name, buffer in spec.buffers:
+        words = buffer.capacity_kib * 8192 / buffer.word_bits
+        if words != int(words):
+            found = f"{buffer.capacity_kib:g} KiB is {words:.2f} words of {buffer.word_bits} bits"
+            nearest = max(1, round(words)) * buffer.word_bits / 8192
+            yield Clash(("buffers", name, "capacity_kib"), found, f"take whole words, for example {nearest:.12g} KiB")
+
+
+def _port_is_narrower_than_its_buffer(spec: ArchSpec) -> Iterator[Clash]:
+    for name, buffer in spec.buffers:
+        for key in ("read_bits_per_cycle", "write_bits_per_cycle"):
+            rate, capacity = getattr(buffer, key), int(buffer.capacity_kib * 8192)
+            if rate > capacity:
+                found = f"{rate} bits per cycle is more than the buffer holds ({capacity} bits)"
+                yield Clash(("buffers", name, key), found, f"at most {capacity}")
+
+
+def _word_holds_an_operand(spec: ArchSpec) -> Iterator[Clash]:
+    bits = spec.array.operand_bits
+    for name in ("ifmap", "weight"):
+        word = getattr(spec.buffers, name).word_bits
+        if word < bits:
+            found = f"a value of array.operand_bits = {bits} bits would straddle words of {word}"
+            yield Clash(("buffers", name, "word_bits"), found, f"at least {bits}, or lower array.operand_bits")
+
+
+def _word_holds_a_psum(spec: ArchSpec) -> Iterator[Clash]:
+    word, bits = spec.buffers.psum_ofmap.word_bits, spec.array.accumulator_bits
+    if word < bits:
+        found = f"a partial sum of array.accumulator_bits = {bits} bits would straddle words of {word}"
+        fix = f"at least {bits}, or lower array.accumulator_bits"
+        yield Clash(("buffers", "psum_ofmap", "word_bits"), found, fix)
+
+
+def _accumulator_holds_a_product(spec: ArchSpec) -> Iterator[Clash]:
+    bits, product = spec.array.accumulator_bits, 2 * spec.array.operand_bits
+    if bits < product:
+        found = f"{bits} bits cannot hold a product of two {spec.array.operand_bits}-bit operands ({product} bits)"
+        yield Clash(("array", "accumulator_bits"), found, f"at least {product}, or lower array.operand_bits")
+
+
+def _engine_lists_are_ascending(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.psum_engine is None:
+        return
+    for key in ("bits", "group_sizes"):
+        values = getattr(spec.psum_engine, key)
+        right = sorted(set(values))
+        if list(values) != right:
+            what = "has duplicates" if len(right) < len(values) else "is not in ascending order"
+            yield Clash(("psum_engine", key), f"{list(values)} {what}", f"write {right}")
+
+
+def _engine_narrows(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.psum_engine is None:
+        return
+    wide = [bits for bits in spec.psum_engine.bits if bits >= spec.array.accumulator_bits]
+    if wide:
+        found = f"{wide} is not narrower than array.accumulator_bits = {spec.array.accumulator_bits}"
+        yield Clash(("psum_engine", "bits"), found, "list only widths below the accumulator's")
+
+
+def _clock_leaves_time_for_logic(spec: ArchSpec) -> Iterator[Clash]:
+    technology = spec.technology
+    limit_mhz = 1e6 / (MIN_PERIOD_FO4 * FO4_PS_PER_NM * technology.node_nm)
+    if technology.clock_mhz > limit_mhz:
+        found = f"{technology.clock_mhz:g} MHz leaves less than {MIN_PERIOD_FO4} gate delays a cycle"
+        fix = f"at most {limit_mhz:.0f} MHz at technology.node_nm = {technology.node_nm:g}"
+        yield Clash(("technology", "clock_mhz"), found, fix)
+
+
+def _array_can_be_built(spec: ArchSpec) -> Iterator[Clash]:
+    array = spec.array
+    sides = (array.po, array.pci, array.pco) if isinstance(array, AdderTreeArray) else (array.rows, array.cols)
+    count = 1
+    for side in sides:
+        count *= side
+    if count > MAX_MULTIPLIERS:
+        found = f"{' x '.join(map(str, sides))} = {count} multipliers are more than a wafer holds"
+        yield Clash(("array",), found, f"at most {MAX_MULTIPLIERS} in all")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(("dram",), _burst_is_a_power_of_two),
+    Rule(("buffers", "dram"), _buffer_holds_a_burst),
+    Rule(("buffers",), _capacity_is_whole_words),
+    Rule(("buffers",), _port_is_narrower_than_its_buffer),
+    Rule(("buffers", "array"), _word_holds_an_operand),
+    Rule(("buffers", "array"), _word_holds_a_psum),
+    Rule(("array",), _accumulator_holds_a_product),
+    Rule(("psum_engine",), _engine_lists_are_ascending),
+    Rule(("psum_engine", "array"), _engine_narrows),
+    Rule(("technology",), _clock_leaves_time_for_logic),
+    Rule(("array",), _array_can_be_built),
+)
+
+
+def clashes(spec: ArchSpec, sections: frozenset[str]) -> list[Clash]:
+    """Every clash between values of `sections`; the other sections of `spec` are not read."""
+    return [clash for rule in RULES if sections.issuperset(rule.needs) for clash in rule.check(spec)]

@@ -1,0 +1,228 @@
+"""The schema of an accelerator spec: one pydantic model per block, a docstring under each field.
+
+Every key carries its unit. A cost key left out (`null`) is computed from the technology tables; one
+that is given replaces the table and is reported with confidence "user".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+SPEC_VERSION = 1
+
+
+def _whole(value: object) -> object:
+    """Refuse true and 1.0, which a `Literal[1]` alone would take for 1."""
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "not a whole number")
+    return value
+
+
+Size = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
+Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)]
+Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
+Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
+LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
+
+
+class SpecModel(BaseModel):
+    """Frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Technology(SpecModel):
+    node_nm: Annotated[float, Field(ge=7, le=180, strict=True)]
+    """Process node of the logic die, nm. Constants measured elsewhere are scaled to it."""
+    voltage_v: Annotated[float, Field(ge=0.4, le=1.8, strict=True)]
+    """Supply of the logic die, V."""
+    clock_mhz: Annotated[float, Field(gt=0, le=10_000, strict=True)]
+    """Core clock, MHz. Report cycles are cycles of this clock."""
+
+
+class AdderTreeArray(SpecModel):
+    """Po x Pci x Pco multipliers; adder trees sum the Pci products of an output every cycle."""
+
+    kind: Literal["adder_tree"]
+    dataflow: Dataflow
+    """Which operand stays in the array: fixes the loop order."""
+    po: Size
+    """Spatial rows (matmul m, conv output pixels)."""
+    pci: Size
+    """Spatial reduction (matmul k, conv input channels x kernel)."""
+    pco: Size
+    """Spatial columns (matmul n, conv filters)."""
+    operand_bits: Bits = 8
+    """Widest operand a multiplier takes in one cycle."""
+    accumulator_bits: Bits = 32
+    """Width of an accumulator, and of a partial sum that has no scheme of its own."""
+    pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
+    """Cycles from operands in to sum out; paid once per array instruction."""
+    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
+    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap."""
+    mac_energy_pj: Cost | None = None
+    """Energy of one multiply-accumulate, pJ."""
+    area_mm2: Positive | None = None
+    """Area of the whole array, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power of the whole array, mW."""
+
+
+class SystolicArray(SpecModel):
+    """rows x cols processing elements with skewed operands."""
+
+    kind: Literal["systolic"]
+    dataflow: Dataflow
+    """Which operand stays in the array: fixes the loop order and what rows and columns unroll."""
+    rows: Size
+    """Rows: m (output stationary) or k (weight and input stationary)."""
+    cols: Size
+    """Columns: n (output and weight stationary) or m (input stationary)."""
+    operand_bits: Bits = 8
+    """Widest operand a multiplier takes in one cycle."""
+    accumulator_bits: Bits = 32
+    """Width of an accumulator, and of a partial sum that has no scheme of its own."""
+    weight_load: Literal["serial", "overlapped"] = "serial"
+    """Whether filling the stationary operand adds to each fold or hides behind the previous one."""
+    ragged_fold: Literal["full", "trimmed"] = "full"
+    """Whether an edge fold takes the time of a full one or only of the rows and columns it uses."""
+    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
+    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap."""
+    mac_energy_pj: Cost | None = None
+    """Energy of one multiply-accumulate, pJ."""
+    area_mm2: Positive | None = None
+    """Area of the whole array, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power of the whole array, mW."""
+
+
+class Buffer(SpecModel):
+    """An on-chip SRAM buffer."""
+
+    capacity_kib: Annotated[float, Field(ge=1, le=65536, strict=True)]
+    """Capacity, KiB."""
+    word_bits: Annotated[int, Field(ge=32, le=256, strict=True)] = 64
+    """Width of one port word, bits. A value never straddles two words."""
+    read_bits_per_cycle: Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
+    """Read bandwidth of all banks together, bits per core cycle."""
+    write_bits_per_cycle: Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
+    """Write bandwidth of all banks together, bits per core cycle."""
+    read_energy_pj_per_bit: Cost | None = None
+    """Read energy per bit of port word, pJ."""
+    write_energy_pj_per_bit: Cost | None = None
+    """Write energy per bit of port word, pJ."""
+    area_mm2: Positive | None = None
+    """Area, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power, mW."""
+
+
+class Buffers(SpecModel):
+    ifmap: Buffer
+    """Holds input activations."""
+    weight: Buffer
+    """Holds weights (and the second operand of an activation matmul)."""
+    psum_ofmap: Buffer
+    """Holds partial sums and finished outputs; one output's psum and ofmap share a slot."""
+
+
+class PsumEngine(SpecModel):
+    """Requantise-and-shift lanes between the accumulators and the psum buffer (APSQ)."""
+
+    bits: Annotated[tuple[Annotated[int, Field(ge=2, le=15, strict=True)], ...], Field(min_length=1)]
+    """Stored psum widths the engine can produce, bits (below 16: APSQ)."""
+    group_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=16, strict=True)], ...], Field(min_length=1)]
+    """Group sizes the engine can be configured for."""
+    psums_per_cycle: Size | None = None
+    """Lanes; left out, one per output the array delivers in a cycle."""
+    requantise_energy_pj: Cost | None = None
+    """Energy to requantise one partial sum, pJ."""
+    dequantise_energy_pj: Cost | None = None
+    """Energy to shift and add one stored partial sum, pJ."""
+    area_mm2: Positive | None = None
+    """Area, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power, mW."""
+
+
+class Dram(SpecModel):
+    """Off-chip memory. Its energy never scales with the logic node."""
+
+    kind: Literal["ddr3", "ddr4", "lpddr3", "lpddr4", "lpddr5", "lpddr5x", "gddr5", "gddr6", "hbm2", "hbm3"]
+    """Memory type: picks energy per bit from the table of constants."""
+    bandwidth_gb_per_s: Positive
+    """Peak bandwidth, 10^9 bytes per second."""
+    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
+    """Smallest transfer, bytes; every tile is rounded up to it."""
+    row_hit_efficiency: Fraction = 0.9
+    """Share of the peak bandwidth left after row misses and refresh."""
+    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] = 100.0
+    """Time from a request to its first bit, ns."""
+    energy_pj_per_bit: Cost | None = None
+    """Access energy per bit, pJ."""
+    background_power_mw: Cost | None = None
+    """Refresh and standby power, mW."""
+
+
+class LutUnit(SpecModel):
+    """Piecewise-linear look-up lanes for non-linear functions."""
+
+    lanes: Size
+    """Elements per cycle."""
+    entries: Annotated[int, Field(ge=2, le=256, strict=True)] = 8
+    """Segments of a table."""
+    bits: LaneBits = 8
+    """Width of input and coefficients, bits."""
+    energy_pj_per_element: Cost | None = None
+    """Energy of one look-up, pJ."""
+    area_mm2: Positive | None = None
+    """Area of all lanes, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power, mW."""
+
+
+class VectorUnit(SpecModel):
+    """Lanes for everything that is neither a MAC nor a table: add, multiply, max, running sums."""
+
+    lanes: Size
+    """Operations per cycle."""
+    bits: LaneBits = 32
+    """Width of a lane, bits."""
+    energy_pj_per_operation: Cost | None = None
+    """Energy of one lane operation, pJ."""
+    area_mm2: Positive | None = None
+    """Area of all lanes, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power, mW."""
+
+
+class MappingRules(SpecModel):
+    """What the fixed dataflows may do."""
+
+    spill: Literal["through", "bypass"] = "through"
+    """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
+
+
+class ArchSpec(SpecModel):
+    """An accelerator, whole."""
+
+    spec_version: Annotated[Literal[1], BeforeValidator(_whole)]
+    """Version of this schema."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
+    """Name in reports: lower case, digits, underscores."""
+    description: str = ""
+    """One line for `accelsim list`."""
+    technology: Technology
+    array: Annotated[AdderTreeArray | SystolicArray, Field(discriminator="kind")]
+    buffers: Buffers
+    psum_engine: PsumEngine | None = None
+    """Left out: only plain accumulators of 16 bits and more."""
+    dram: Dram
+    lut_unit: LutUnit
+    vector_unit: VectorUnit
+    mapping: MappingRules = MappingRules()

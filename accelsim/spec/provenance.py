@@ -1,0 +1,52 @@
+"""Where every value of a resolved spec came from, and a fingerprint of the whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+from accelsim.spec.layers import OVERRIDE, Layer
+from accelsim.spec.models import ArchSpec, SpecModel
+from accelsim.spec.words import DataPath, dotted
+
+if TYPE_CHECKING:
+    from accelsim.spec.load import ResolvedArch
+
+Value: TypeAlias = None | int | float | str | tuple[int, ...]
+"""A leaf of a spec."""
+
+
+def resolved_rows(resolved: ResolvedArch) -> list[tuple[str, Value, str]]:
+    """Every leaf of a spec as (dotted key, value, origin), in the schema's order.
+
+    The origin is `file:line`, `default` or `override`.
+    """
+    return [(dotted(path), value, resolved.origins[dotted(path)]) for path, value in _leaves(resolved.spec, ())]
+
+
+def origins_of(spec: ArchSpec, layer: Layer) -> dict[str, str]:
+    """Per dotted key of `spec` the origin of its value in `layer`."""
+    return {dotted(path): _origin(layer, path) for path, _ in _leaves(spec, ())}
+
+
+def spec_hash(spec: ArchSpec) -> str:
+    """SHA-256 (hex) of the resolved spec as canonical JSON: equal specs have equal hashes."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]]:
+    for name, value in model:
+        if isinstance(value, SpecModel):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
+
+
+def _origin(layer: Layer, path: DataPath) -> str:
+    place = layer.values.get(path)
+    if place is None:
+        return "default"
+    return OVERRIDE if place.line == 0 else f"{place.file}:{place.line}"

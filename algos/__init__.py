@@ -1,0 +1,1 @@
+"""Compression algorithms for PyTorch models: APSQ, GQA-LUT, rotation, block vector quantisation."""

@@ -1,0 +1,1 @@
+"""The accelerator specs that come with accelsim, one YAML file each."""

@@ -1,0 +1,140 @@
+"""Small ragged problems and nests, and machines with buffers of a few words, drawn evenly at random.
+
+Each is built by `random.Random` from a hypothesis (size, seed): evenly, where hypothesis' own
+strategies would mostly give the simplest cases, and still shrunk to the smallest size that fails.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from accelsim.hardware.machine import Machine, build_machine
+from accelsim.hardware.sram import Sram
+from accelsim.mapping.nest import Loop, Mapping, Node, Store
+from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
+from accelsim.schemes import PsumScheme
+from accelsim.spec.models import ArchSpec
+from accelsim.workload.trace import ConvDims, MatmulDims
+
+MOST_MACS = 1200
+LARGEST_SIZE = 12
+LEVELS = ("far", "near")
+DATAFLOWS = ("weight_stationary", "input_stationary", "output_stationary")
+
+Case = TypeVar("Case")
+
+
+def drawn(build: Callable[[random.Random, int], Case]) -> st.SearchStrategy[Case]:
+    """Cases of `build(rng, size)`, sizes 1..LARGEST_SIZE."""
+    sizes = st.sampled_from(range(1, LARGEST_SIZE + 1))
+    return st.builds(lambda size, seed: build(random.Random(seed), size), sizes, st.integers(0, 2**48))
+
+
+def psum_scheme(rng: random.Random) -> PsumScheme:
+    if rng.random() < 0.4:
+        return PsumScheme(rng.choice([16, 24, 32]))
+    return PsumScheme(rng.choice([4, 7, 8]), rng.randint(1, 4))
+
+
+def problem_of(rng: random.Random, size: int) -> Problem:
+    """A matmul or conv of at most MOST_MACS, extents up to about `size`."""
+    while True:
+        problem = rng.choice([_matmul, _conv])(rng, size)
+        if math.prod(extent for _, extent in problem.extents) <= MOST_MACS:
+            return problem
+
+
+def _matmul(rng: random.Random, size: int) -> Problem:
+    b, g = rng.choice([(1, 1), (1, 1), (2, 1), (1, 3), (2, 2)])
+    m, k, n = (rng.randint(1, size) for _ in range(3))
+    return matmul_problem(MatmulDims(b, g, m, k, n), *_widths(rng), psum_scheme(rng), bias_values=rng.choice([0, n]))
+
+
+def _conv(rng: random.Random, size: int) -> Problem:
+    """Strided, grouped, depthwise, dilated, padded; a kernel may be larger than its input."""
+    n, groups, c, k = rng.choice([(1, 1, 2, 3), (1, 1, 3, 2), (2, 1, 1, 2), (1, 2, 2, 1), (1, 3, 1, 1), (1, 1, 5, 1)])
+    most = min(size, 4)
+    (r, s), (p, q) = ((rng.randint(1, min(most, 3)), rng.randint(1, most)) for _ in range(2))
+    stride, padding, dilation = ((rng.randint(low, high), rng.randint(low, high)) for low, high in ((1, 3), (0, 2), (1, 2)))
+    h, w = (
+        max(1, (out - 1) * step + dil * (taps - 1) + 1 - 2 * pad) + rng.randint(0, 1)
+        for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
+    )
+    conv = ConvDims(n, groups, c, k, h, w, r, s, stride, padding, dilation)
+    rule = rng.choice(["flatten_crs", "channels_only"])
+    return conv_problem(conv, *_widths(rng), psum_scheme(rng), rule, bias_values=rng.choice([0, groups * k]))
+
+
+def _widths(rng: random.Random) -> tuple[int, int, int]:
+    ifmap, weight, ofmap = (rng.choice([3, 4, 8, 16]) for _ in range(3))
+    return ifmap, weight, ofmap
+
+
+def nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping]:
+    """Any loops in any order (steps need not divide, nor shrink), storage anywhere among them."""
+    problem = problem_of(rng, size)
+    extents = dict(problem.extents)
+    dims = [dim for dim, extent in problem.extents if extent > 1] or [problem.row]
+    nodes: list[Node] = []
+    for _ in range(rng.randint(0, min(size, 7))):
+        dim = rng.choice(dims)
+        nodes.append(Loop(dim, rng.randint(1, max(1, extents[dim] - 1))))
+    for operand in OPERANDS:
+        inner = rng.randint(0, len(nodes))
+        nodes.insert(inner, Store(operand, LEVELS[1]))
+        nodes.insert(rng.randint(0, inner), Store(operand, LEVELS[0]))
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS)))
+
+
+def arch(array: dict[str, Any], spill: str = "through", latency_ns: float = 0.0, kib: float = 256.0) -> ArchSpec:
+    """A whole accelerator around `array`, with equal buffers."""
+    buffer = {"capacity_kib": kib, "word_bits": 64, "read_bits_per_cycle": 64, "write_bits_per_cycle": 64}
+    return ArchSpec.model_validate(
+        {
+            "spec_version": 1,
+            "name": "counted",
+            "technology": {"node_nm": 28.0, "voltage_v": 0.9, "clock_mhz": 500.0},
+            "array": array,
+            "buffers": {"ifmap": buffer, "weight": buffer, "psum_ofmap": buffer},
+            "psum_engine": {"bits": (4, 7, 8), "group_sizes": (1, 2, 3, 4)},
+            "dram": {"kind": "ddr3", "bandwidth_gb_per_s": 1.0, "burst_bytes": 8, "latency_ns": latency_ns},
+            "lut_unit": {"lanes": 4},
+            "vector_unit": {"lanes": 4},
+            "mapping": {"spill": spill},
+        }
+    )
+
+
+@lru_cache(maxsize=None)
+def _full_size(spec: str) -> Machine:
+    return build_machine(ArchSpec.model_validate_json(spec))
+
+
+def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
+    """An array a few lanes wide with buffers of a few words, far below what a spec may say."""
+    array: dict[str, Any] = {"dataflow": rng.choice(DATAFLOWS)}
+    if rng.random() < 0.5:
+        array |= {"kind": "adder_tree"} | {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}
+    else:
+        array |= {"kind": "systolic", "rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
+    spec = arch(array, rng.choice(["through", "bypass"]), rng.choice([0.0, 2.0, 10.0]))
+    machine = _full_size(spec.model_dump_json())
+    small = [_shrunk(rng, sram) for sram in (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)]
+    return spec, dataclasses.replace(machine, ifmap_buffer=small[0], weight_buffer=small[1], psum_buffer=small[2])
+
+
+def _shrunk(rng: random.Random, sram: Sram) -> Sram:
+    word_bits = rng.choice([32, 64])
+    words = rng.randint(1, rng.choice([4, 12, 80]))
+    return dataclasses.replace(sram, word_bits=word_bits, capacity_bits=words * word_bits + rng.randint(0, 31))
+
+
+def placed_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
+    return problem_of(rng, size), *machine_of(rng)
