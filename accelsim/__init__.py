@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from accelsim.errors import UserError as UserError
     from accelsim.report import Report as Report
-    from accelsim.simulate import simulate as simulate
+    from accelsim.simulation import simulate as simulate
     from accelsim.spec import load_arch as load_arch
     from accelsim.workload import load_trace as load_trace
 
@@ -22,7 +22,7 @@ _HOMES = {
     "UserError": "accelsim.errors",
     "load_arch": "accelsim.spec",
     "load_trace": "accelsim.workload",
-    "simulate": "accelsim.simulate",
+    "simulate": "accelsim.simulation",
 }
 __all__ = ["Report", "UserError", "__version__", "load_arch", "load_trace", "simulate"]
 

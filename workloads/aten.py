@@ -126,8 +126,8 @@ def _window(call: Call) -> int:
         kernel = call.args[1]
         assert isinstance(kernel, list | tuple)
         sizes = [int(size) for size in kernel]
-        return call.result.numel() * math.prod(sizes * 2 if len(sizes) == 1 and "2d" in call.name else sizes)
-    return call.tensor(0).numel()
+        return int(call.result.numel()) * math.prod(sizes * 2 if len(sizes) == 1 and "2d" in call.name else sizes)
+    return int(call.tensor(0).numel())
 
 
 def _written(call: Call) -> torch.Tensor:

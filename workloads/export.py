@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,7 +25,7 @@ CONFIG_SIZES = (
 )  # fmt: skip
 UNCOUNTED = frozenset(("_grouped_mm", "mv", "addmv"))  # products that FlopCounterMode passes over
 
-Inputs = torch.Tensor | Sequence[object] | Mapping[str, object]
+Inputs: TypeAlias = torch.Tensor | Sequence[object] | Mapping[str, object]
 
 
 def export_trace(

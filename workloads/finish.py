@@ -64,9 +64,10 @@ def _rotation(graph: Graph, node: Node, maker: dict[int, Node]) -> tuple[Node, N
     if node.function != "add" or len(node.inputs) != 2:
         return None
     straight, turned = (maker.get(key) for key in node.inputs)
+    if straight is None or turned is None:
+        return None
     if not (_scales_by_constant(graph, straight) and _scales_by_constant(graph, turned)):
         return None
-    assert straight is not None and turned is not None
     joined = maker.get(turned.inputs[0])
     if joined is None or joined.function != "cat" or len(joined.inputs) != 2:
         return None
@@ -77,8 +78,8 @@ def _rotation(graph: Graph, node: Node, maker: dict[int, Node]) -> tuple[Node, N
     return (straight, turned, joined, negated) if len(roots) == 1 else None
 
 
-def _scales_by_constant(graph: Graph, node: Node | None) -> bool:
-    if node is None or node.function != "mul" or len(node.inputs) != 2:
+def _scales_by_constant(graph: Graph, node: Node) -> bool:
+    if node.function != "mul" or len(node.inputs) != 2:
         return False
     return graph.tensors[node.inputs[1]].kind == "constant"
 

@@ -112,7 +112,7 @@ def _use(program: Program, index: int, makespan: int, starts: tuple[Ints, ...]) 
     busy, last = 0, 0
     for queue, start in zip(program.queues, starts, strict=True):
         if resource.name in queue.resources and len(queue):
-            ran = start >= 0
+            ran = (start >= 0) & (queue.busy_fs > 0)  # an instruction of no time needs no server
             busy += int(queue.busy_fs[ran].sum())
             last = max(last, int((start + queue.busy_fs)[ran].max(initial=0)))
     busy //= resource.capacity

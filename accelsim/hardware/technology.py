@@ -78,7 +78,7 @@ def voltage_range(node_nm: float) -> tuple[float, float]:
     """Lowest and highest supply, V, for which the energy fits of the neighbouring nodes hold."""
     points = _points("nominal_v")
     i = bracket([node for node, _ in points], node_nm)
-    neighbours = [node for node in (points[i][0], points[i + 1][0])]
+    neighbours = (points[i][0], points[i + 1][0])
     lines = [tables.row("stillmaker2017", "node_nm", f"{node:g}") for node in neighbours]
     lowest = max(-float(line["energy_b"]) / (2 * float(line["energy_a"])) for line in lines)
     return lowest, HIGHEST_RELATIVE_VOLTAGE * linear(points, node_nm)

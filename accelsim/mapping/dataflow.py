@@ -102,8 +102,9 @@ def tile_bits(problem: Problem, buffer: Sram, operand: OperandName, values: int,
 
 
 def transfer_bits(machine: Machine) -> int:
-    """Size of a DRAM transfer long enough to hide its latency behind others."""
-    return int(LATENCIES_PER_TRANSFER * machine.dram.latency_fs / machine.dram.fs_per_byte * 8)
+    """Size of a DRAM transfer long enough to hide its latency behind others; one burst at least."""
+    bits = int(LATENCIES_PER_TRANSFER * machine.dram.latency_fs / machine.dram.fs_per_byte * 8)
+    return max(bits, machine.dram.burst_bytes * 8)
 
 
 def psum_stores(problem: Problem, loops: tuple[Loop, ...]) -> int:

@@ -31,13 +31,15 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     inputs = [tensors[name] for name in op.inputs]
     outputs = [tensors[name] for name in op.outputs]
     if isinstance(op.dims, VectorDims):
+        # A cache grows by what is appended; the rest of it stays where it is.
+        written = op.dims.elements if op.kind == "kv_append" else None
         return VectorProblem(
             op.kind,
             op.function or op.kind,
             op.dims.rows,
             op.dims.cols,
             tuple((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs),
-            tuple((_operand(tensor, "ofmap"), tensor.elements, tensor.bits) for tensor in outputs),
+            tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)

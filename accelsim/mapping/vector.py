@@ -27,7 +27,7 @@ class VectorWork:
     lut_per_row: int = 0
 
 
-_MOVE, _LANE, _TABLE = VectorWork(), VectorWork(1), VectorWork(0, 1)
+_LANE, _TABLE = VectorWork(1), VectorWork(0, 1)
 
 WORK: dict[tuple[str, str], VectorWork] = {
     ("softmax", "softmax"): VectorWork(4, 1, 0, 1),
@@ -45,8 +45,8 @@ WORK: dict[tuple[str, str], VectorWork] = {
         for name in ("gelu", "silu", "tanh", "sigmoid", "exp", "hardswish", "hardsigmoid", "reciprocal", "rsqrt",
                      "sqrt", "log", "erf", "softplus", "elu", "mish", "cos", "sin")
     },
-    **{(kind, kind): _MOVE for kind in ("kv_append", "gather", "copy")},
 }  # fmt: skip
+MOVES = ("kv_append", "gather", "copy")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class VectorProblem:
 
     @property
     def work(self) -> VectorWork | None:
-        """None when no unit of this simulator computes the function."""
-        return WORK.get((self.kind, self.function))
+        """None when no unit of this simulator computes the function; moving data takes no operations."""
+        return VectorWork() if self.kind in MOVES else WORK.get((self.kind, self.function))
 
     def operations(self, work: VectorWork) -> tuple[int, int]:
         """Lane operations and look-ups of the whole op."""

@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from accelsim.errors import user_error
+from accelsim.errors import UserError, user_error
 from accelsim.report.report import SCHEMA_VERSION, OpRow, PhaseRow, Report, Row
 
 COLUMNS = (
@@ -58,20 +58,37 @@ def to_csv(report: Report) -> str:
     return text.getvalue()
 
 
+def probe(path: Path) -> None:
+    """Raises UserError if `write_whole` could not write there now; leaves nothing behind."""
+    handle, temporary = _temporary(path)
+    os.close(handle)
+    os.unlink(temporary)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write through a temporary file beside the target; an old file survives any failure."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise user_error(str(path), "output", error.strerror or str(error), "name a writable place") from None
+    handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         os.unlink(temporary)
-        raise user_error(str(path), "output", error.strerror or str(error), "name a writable place") from None
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
+        raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    try:
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return user_error(str(path), "output", error.strerror or str(error), "name a writable place")
 
 
 def _value(value: object) -> str:

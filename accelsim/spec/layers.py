@@ -89,9 +89,7 @@ def merge(base: Layer, top: Layer) -> Layer:
     )
 
 
-def _merge(
-    base: dict[str, Data], top: dict[str, Data], path: DataPath, replaced: set[DataPath]
-) -> dict[str, Data]:
+def _merge(base: dict[str, Data], top: dict[str, Data], path: DataPath, replaced: set[DataPath]) -> dict[str, Data]:
     merged = dict(base)
     for key, value in top.items():
         below = base.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -42,9 +43,7 @@ def load_arch(path_or_name: str | Path, overrides: Mapping[str, object] | Sequen
     return load_arch_resolved(path_or_name, overrides).spec
 
 
-def load_arch_resolved(
-    path_or_name: str | Path, overrides: Mapping[str, object] | Sequence[str] = ()
-) -> ResolvedArch:
+def load_arch_resolved(path_or_name: str | Path, overrides: Mapping[str, object] | Sequence[str] = ()) -> ResolvedArch:
     """As `load_arch`, with the origin of every value."""
     faults: list[Fault] = []
     layer = _read(find(str(path_or_name)), (), faults)
@@ -120,7 +119,7 @@ def _validated(layer: Layer, faults: list[Fault]) -> ArchSpec:
 def _sound_sections(layer: Layer, error: ValidationError) -> tuple[ArchSpec, frozenset[str]]:
     """A partial spec of the sections without a fault, so that their rules are checked all the same."""
     unsound = {detail["loc"][0] for detail in error.errors(include_url=False, include_context=False)}
-    sections: dict[str, object] = {}
+    sections: dict[str, Any] = {}
     for name in ArchSpec.model_fields:
         allowed = allowed_at((name,), layer.data)
         data = layer.data.get(name)

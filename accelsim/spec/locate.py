@@ -72,4 +72,3 @@ def _path_fix(path: Path) -> str:
     if not names:
         return f"no .yaml file in {folder}; shipped specs: {', '.join(shipped_names())}"
     return did_you_mean(path.name, names[:200])
-

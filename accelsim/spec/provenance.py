@@ -14,7 +14,7 @@ from accelsim.spec.words import DataPath, dotted
 if TYPE_CHECKING:
     from accelsim.spec.load import ResolvedArch
 
-Value: TypeAlias = None | int | float | str | tuple[int, ...]
+Value: TypeAlias = int | float | str | tuple[int, ...] | None
 """A leaf of a spec."""
 
 

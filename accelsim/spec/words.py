@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-Data: TypeAlias = "None | bool | int | float | str | list[Data] | dict[str, Data]"
+Data: TypeAlias = "bool | int | float | str | list[Data] | dict[str, Data] | None"
 """What a YAML file can hold."""
 DataPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indices from the root to a value."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -82,7 +83,7 @@ def parse_yaml(text: str, label: str) -> YamlDocument:
     reader = _Reader(text, label)
     try:
         reader.read()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure Python parser leaks the last two
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         found = f"not readable as YAML: {getattr(error, 'problem', None) or 'broken text'}"
@@ -120,8 +121,7 @@ class _Reader:
 
     def _node(self, event: yaml.Event, path: DataPath, position: tuple[int, int]) -> Data:
         if len(path) > MAX_DEPTH:
-            self._fault(event, path[:3], f"nested over {MAX_DEPTH} deep", "a spec has four levels at most")
-            raise UserError(self.document.faults)
+            self._too_deep(event, path)
         if not self._is_plain(event, path):
             self.document.broken.add(path)
         is_scalar = isinstance(event, yaml.ScalarEvent | yaml.AliasEvent)
@@ -136,6 +136,7 @@ class _Reader:
         """Refuse tags, anchors and aliases; whether the value can still be judged."""
         anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
         if tag is not None:
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
             self._fault(event, path, f"tag {shown(tag)}", "remove it; tags are not read")
         if isinstance(event, yaml.AliasEvent):
             self._fault(event, path, f"alias *{anchor}", "write the value out; aliases are not read")
@@ -155,14 +156,14 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             key = self._key(event, path)
             if key is None:
-                self._skip(next(self._events))
+                self._skip(next(self._events), path)
                 continue
             child = (*path, key)
             if key in mapping:
                 first = self.document.key_positions[child][0]
                 found = f"duplicate key: first on line {first}, again on line {_position(event)[0]}"
                 self._fault(event, child, found, "keep one of the two")
-                self._skip(next(self._events))
+                self._skip(next(self._events), path)
                 continue
             self.document.key_positions[child] = _position(event)
             mapping[key] = self._node(next(self._events), child, _position(event))
@@ -175,7 +176,7 @@ class _Reader:
             return self._scalar_key(event, path)
         if not isinstance(event, yaml.AliasEvent):
             self._fault(event, path, "a list or mapping as a key", "a key is a word")
-            self._skip(event)
+            self._skip(event, path)
         return None
 
     def _scalar_key(self, event: yaml.ScalarEvent, path: DataPath) -> str | None:
@@ -203,13 +204,20 @@ class _Reader:
             self.document.broken.add(path)
             return None
 
-    def _skip(self, event: yaml.Event) -> None:
-        """Consume the node that starts with `event`."""
+    def _too_deep(self, event: yaml.Event, path: DataPath) -> NoReturn:
+        """Stop reading: parsers take quadratic time over deep nesting."""
+        self._fault(event, path[:3], f"nested over {MAX_DEPTH} deep", "a spec has four levels at most")
+        raise UserError(self.document.faults)
+
+    def _skip(self, event: yaml.Event, path: DataPath) -> None:
+        """Consume the node that starts with `event`, inside `path`."""
         depth = 0
         while True:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth == 0:
                 return
+            if len(path) + depth > MAX_DEPTH:
+                self._too_deep(event, path)
             event = next(self._events)
 
 

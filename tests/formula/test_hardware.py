@@ -13,7 +13,6 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import approx
 
 from accelsim.errors import UserError
 from accelsim.hardware import arithmetic, sram_table, technology
@@ -73,10 +72,10 @@ def energy(built: Machine, block: str, action: str) -> Cost:
 
 
 def test_scaling_from_45_to_28_nm() -> None:
-    assert technology.energy_factor(45, 0.9, 28, 0.9) == approx(ENERGY_45_TO_28, rel=TOLERANCE)
-    assert technology.energy_factor(45, 0.9, 28, 0.9) == approx(0.532, abs=5e-4)
-    assert technology.area_factor(45, 28) == approx(AREA_45_TO_28, rel=TOLERANCE)
-    assert technology.area_factor(45, 28) == approx(0.377, abs=5e-4)
+    assert technology.energy_factor(45, 0.9, 28, 0.9) == pytest.approx(ENERGY_45_TO_28, rel=TOLERANCE)
+    assert technology.energy_factor(45, 0.9, 28, 0.9) == pytest.approx(0.532, abs=5e-4)
+    assert technology.area_factor(45, 28) == pytest.approx(AREA_45_TO_28, rel=TOLERANCE)
+    assert technology.area_factor(45, 28) == pytest.approx(0.377, abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_scaling_from_45_to_28_nm() -> None:
 )
 def test_ready_made_energy_factors(voltage: float, factors: list[float]) -> None:
     nodes = [65, 55, 45, 40, 32, 28, 22, 20, 16, 14, 10, 7]
-    assert [technology.energy_factor(45, 0.9, node, voltage) for node in nodes] == approx(factors, abs=6e-4)
+    assert [technology.energy_factor(45, 0.9, node, voltage) for node in nodes] == pytest.approx(factors, abs=6e-4)
 
 
 def test_every_row_of_the_scaling_table() -> None:
@@ -100,14 +99,14 @@ def test_every_row_of_the_scaling_table() -> None:
     f_130 = 7.171 * 1.44 - 6.709 * 1.2 + 2.904
     f_90 = 4.762 * 1.21 - 4.781 * 1.1 + 2.092
     f_45 = 1.018 * 1.21 - 0.3107 * 1.1 + 0.1539
-    assert factors[:2] == approx([f_130 / f_45, f_90 / f_45], rel=TOLERANCE)
-    assert factors[2:] == approx([1.61, 1, 0.514, 0.192, 0.136, 0.109, 0.085, 0.063], abs=5e-3)
+    assert factors[:2] == pytest.approx([f_130 / f_45, f_90 / f_45], rel=TOLERANCE)
+    assert factors[2:] == pytest.approx([1.61, 1, 0.514, 0.192, 0.136, 0.109, 0.085, 0.063], abs=5e-3)
     areas = [technology.area_factor(45, node) for node in nominal]
-    assert areas == approx([6.4, 2.8, 1.5, 1, 0.46, 0.21, 0.19, 0.17, 0.1, 0.059], rel=TOLERANCE)
+    assert areas == pytest.approx([6.4, 2.8, 1.5, 1, 0.46, 0.21, 0.19, 0.17, 0.1, 0.059], rel=TOLERANCE)
     highest = [technology.voltage_range(node)[1] for node in nominal]
-    assert highest == approx([1.5 * voltage for voltage in nominal.values()], rel=TOLERANCE)
+    assert highest == pytest.approx([1.5 * voltage for voltage in nominal.values()], rel=TOLERANCE)
     # The lower end is where the fit of 65 nm, or of its neighbour, turns: -b / 2a.
-    assert technology.voltage_range(65)[0] == approx(4.398 / 2 / 3.755, rel=TOLERANCE)
+    assert technology.voltage_range(65)[0] == pytest.approx(4.398 / 2 / 3.755, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +114,14 @@ def test_every_row_of_the_scaling_table() -> None:
     [(65, 32, 0.31), (32, 7, 0.13), (90, 45, 0.35), (20, 65, 7.1), (16, 10, 0.54), (45, 55, 1.25), (45, 40, 0.792)],
 )
 def test_area_through_45_nm_agrees_with_the_printed_matrix(start: float, end: float, printed: float) -> None:
-    assert technology.area_factor(start, end) == approx(printed, rel=0.04)
+    assert technology.area_factor(start, end) == pytest.approx(printed, rel=0.04)
 
 
 def test_scaling_is_exact_for_equal_points_and_independent_of_the_path() -> None:
     known = Cost(2.0, "somewhere", "published")
     assert Process(45.0, 0.9, 1.0).energy(known, 45.0, 0.9) is known
     there = technology.energy_factor(45, 0.9, 28, 0.8) * technology.energy_factor(28, 0.8, 10, 0.7)
-    assert there == approx(technology.energy_factor(45, 0.9, 10, 0.7))
+    assert there == pytest.approx(technology.energy_factor(45, 0.9, 10, 0.7))
     assert Process(28.0, 0.9, 1.0).energy(known, 45.0, 0.9).confidence == "derived"
 
 
@@ -167,7 +166,8 @@ def test_every_table_row_has_a_source_and_a_known_confidence() -> None:
     for file in files:
         for line in csv.DictReader(file.read_text(encoding="utf-8").splitlines()):
             marks = {text for key, text in line.items() if key.endswith("confidence")}
-            assert line["source"] and marks <= words, (file.name, line)
+            assert line["source"], (file.name, line)
+            assert marks <= words, (file.name, line)
 
 
 # -- arithmetic --------------------------------------------------------------------------------------
@@ -175,13 +175,13 @@ def test_every_table_row_has_a_source_and_a_known_confidence() -> None:
 
 def test_horowitz_rows_and_the_widths_between() -> None:
     adds = [arithmetic.add_energy_pj(bits, AT_45).value for bits in (8, 16, 24, 32)]
-    assert adds == approx([0.03, 0.05, 0.075, 0.1], rel=TOLERANCE)
+    assert adds == pytest.approx([0.03, 0.05, 0.075, 0.1], rel=TOLERANCE)
     multiplies = [arithmetic.multiply_energy_pj(a, b, AT_45).value for a, b in ((8, 8), (32, 32), (4, 8))]
     exponent = math.log(3.1 / 0.2) / math.log(1024 / 64)
-    assert multiplies == approx([0.2, 3.1, 0.2 * 0.5**exponent], rel=TOLERANCE)
+    assert multiplies == pytest.approx([0.2, 3.1, 0.2 * 0.5**exponent], rel=TOLERANCE)
     areas = [arithmetic.add_area_um2(bits, AT_45).value for bits in (8, 16, 32)]
-    assert areas == approx([36, 67, 137], rel=TOLERANCE)
-    assert arithmetic.multiply_area_um2(8, 8, AT_45).value == approx(282)
+    assert areas == pytest.approx([36, 67, 137], rel=TOLERANCE)
+    assert arithmetic.multiply_area_um2(8, 8, AT_45).value == pytest.approx(282)
     assert arithmetic.add_energy_pj(16, AT_45).confidence == "published"
     assert arithmetic.add_energy_pj(24, AT_45).confidence == "derived"
 
@@ -190,17 +190,17 @@ def test_cells() -> None:
     at_40 = Process(40.0, 0.9, 500.0)
     assert arithmetic.register_energy_pj(at_40).value == 0.009
     assert arithmetic.cell_area_um2("register_bit", at_40).value == 5.98
-    assert arithmetic.cell_area_um2("mux2", AT_45).value == approx(1.33 * 1.4)
-    assert arithmetic.mux2_energy_pj(AT_45).value == approx(0.1 * 1.33 * 1.4 / 137, rel=TOLERANCE)
+    assert arithmetic.cell_area_um2("mux2", AT_45).value == pytest.approx(1.33 * 1.4)
+    assert arithmetic.mux2_energy_pj(AT_45).value == pytest.approx(0.1 * 1.33 * 1.4 / 137, rel=TOLERANCE)
     assert arithmetic.mux2_energy_pj(AT_45).confidence == "assumed"
 
 
 def test_interpolation() -> None:
     points = [(1.0, 1.0), (4.0, 16.0), (16.0, 64.0)]
-    assert log_log(points, 2.0) == approx(4.0)
-    assert log_log(points, 64.0) == approx(256.0)
-    assert linear(points, 10.0) == approx(40.0)
-    assert linear(points, 0.0) == approx(-4.0)
+    assert log_log(points, 2.0) == pytest.approx(4.0)
+    assert log_log(points, 64.0) == pytest.approx(256.0)
+    assert linear(points, 10.0) == pytest.approx(40.0)
+    assert linear(points, 0.0) == pytest.approx(-4.0)
 
 
 # -- SRAM --------------------------------------------------------------------------------------------
@@ -219,44 +219,49 @@ def test_every_table_row_comes_back_at_its_own_node_and_voltage() -> None:
         process = Process(node, supplies[int(node)], 500.0)
         for kind in KINDS:
             cost = sram_table.access_energy_pj(kind, kib, width, process)
-            assert cost.value == approx(float(line[f"{kind}_energy_pj"]), rel=1e-12), line
+            assert cost.value == pytest.approx(float(line[f"{kind}_energy_pj"]), rel=1e-12), line
             assert cost.confidence == "computed"
         if line["area_mm2"]:
-            assert sram_table.area_mm2(kib, width, process).value == approx(float(line["area_mm2"]), rel=1e-12), line
+            assert sram_table.area_mm2(kib, width, process).value == pytest.approx(
+                float(line["area_mm2"]), rel=1e-12
+            ), line
 
 
 def test_sram_between_the_rows() -> None:
     at_28 = Process(28.0, 0.92, 500.0)
     halfway = sram_table.access_energy_pj("read", math.sqrt(128 * 256), 64, at_28)
-    assert halfway.value == approx(math.sqrt(13.85 * 20.84), rel=TOLERANCE)
+    assert halfway.value == pytest.approx(math.sqrt(13.85 * 20.84), rel=TOLERANCE)
     # 38.5 nm lies halfway between 32 and 45 nm, in energy and in supply.
     at_38 = sram_table.access_energy_pj("write", 256, 64, Process(38.5, 1.05, 500.0))
-    assert at_38.value == approx((21.33 + 38.495) / 2, rel=TOLERANCE)
+    assert at_38.value == pytest.approx((21.33 + 38.495) / 2, rel=TOLERANCE)
     # Area has no 32 nm row: 28 and 45 nm on either side.
     area = sram_table.area_mm2(256, 64, Process(36.5, 1.0, 500.0))
-    assert area.value == approx((0.377 + 0.87209) / 2, rel=TOLERANCE)
+    assert area.value == pytest.approx((0.377 + 0.87209) / 2, rel=TOLERANCE)
 
 
 def test_sram_width_rule() -> None:
     """32 b at 28 nm goes on with the slope of 64 to 128 b; 22 nm takes 28 nm's slope; area takes 45 nm's."""
     at_28, at_22 = Process(28.0, 0.92, 500.0), Process(22.0, 0.8, 500.0)
-    assert sram_table.access_energy_pj("read", 256, 32, at_28).value == approx(20.84 * 20.84 / 32.60, rel=TOLERANCE)
+    assert sram_table.access_energy_pj("read", 256, 32, at_28).value == pytest.approx(
+        20.84 * 20.84 / 32.60, rel=TOLERANCE
+    )
     at_22_cost = sram_table.access_energy_pj("read", 256, 128, at_22)
-    assert at_22_cost.value == approx(11.858 * 32.60 / 20.84, rel=TOLERANCE)
+    assert at_22_cost.value == pytest.approx(11.858 * 32.60 / 20.84, rel=TOLERANCE)
     area = sram_table.area_mm2(256, 256, at_28)
-    assert area.value == approx(0.377 * 0.85977 / 0.87209, rel=TOLERANCE)
+    assert area.value == pytest.approx(0.377 * 0.85977 / 0.87209, rel=TOLERANCE)
 
 
 def test_sram_outside_the_rows_says_so() -> None:
     at_28 = Process(28.0, 0.92, 500.0)
     big = sram_table.access_energy_pj("read", 8192, 64, at_28)
-    assert big.value == approx(76.78**2 / 55.05, rel=TOLERANCE)
+    assert big.value == pytest.approx(76.78**2 / 55.05, rel=TOLERANCE)
     small = sram_table.access_energy_pj("read", 1, 64, at_28)
-    assert small.value == approx(1.16 / (2.70 / 1.16) ** 0.5, rel=TOLERANCE)
+    assert small.value == pytest.approx(1.16 / (2.70 / 1.16) ** 0.5, rel=TOLERANCE)
     for cost in (big, small):
-        assert cost.confidence == "derived" and "extrapolated from 2..4096 KiB" in cost.source
+        assert cost.confidence == "derived"
+        assert "extrapolated from 2..4096 KiB" in cost.source
     tiny_node = sram_table.access_energy_pj("read", 256, 64, Process(7.0, 0.7, 500.0))
-    assert tiny_node.value == approx(11.858 * technology.energy_factor(22, 0.8, 7, 0.7), rel=TOLERANCE)
+    assert tiny_node.value == pytest.approx(11.858 * technology.energy_factor(22, 0.8, 7, 0.7), rel=TOLERANCE)
 
 
 def test_sram_block_energy_area_and_leakage() -> None:
@@ -264,11 +269,11 @@ def test_sram_block_energy_area_and_leakage() -> None:
     # f28(.9) / f28(.92): each f by hand as 2/3 f32 + 1/3 f20.
     f_90 = (2 * 0.457137 + 0.20079) / 3
     f_92 = (2 * (0.8367 * 0.8464 - 0.4341 * 0.92 + 0.1701) + 0.373 * 0.8464 - 0.1582 * 0.92 + 0.04104) / 3
-    assert energy(built, "ifmap_buffer", "read").value == approx(20.84 * f_90 / f_92, rel=TOLERANCE)
-    assert energy(built, "psum_buffer", "write").value == approx(16.33 * f_90 / f_92, rel=TOLERANCE)
-    assert energy(built, "weight_buffer", "read").value == approx(13.85 * f_90 / f_92, rel=TOLERANCE)
-    assert built.ifmap_buffer.area_mm2.value == approx(0.377)
-    assert built.weight_buffer.leakage_mw.value == approx(128 * 0.004)
+    assert energy(built, "ifmap_buffer", "read").value == pytest.approx(20.84 * f_90 / f_92, rel=TOLERANCE)
+    assert energy(built, "psum_buffer", "write").value == pytest.approx(16.33 * f_90 / f_92, rel=TOLERANCE)
+    assert energy(built, "weight_buffer", "read").value == pytest.approx(13.85 * f_90 / f_92, rel=TOLERANCE)
+    assert built.ifmap_buffer.area_mm2.value == pytest.approx(0.377)
+    assert built.weight_buffer.leakage_mw.value == pytest.approx(128 * 0.004)
     assert built.weight_buffer.capacity_bits == 128 * 1024 * 8
 
 
@@ -314,7 +319,7 @@ def test_adder_tree_mac_is_multiplier_plus_shared_adders() -> None:
     assert tree_adders(8, 8) == [(17, 4), (18, 2), (19, 1)]
     adders = (4 * 17 + 2 * 18 + 19) * 0.1 / 32 + 0.1
     mac = energy(machine(), "array", "mac")
-    assert mac.value == approx((0.2 + adders / 8) * ENERGY_45_TO_28, rel=TOLERANCE)
+    assert mac.value == pytest.approx((0.2 + adders / 8) * ENERGY_45_TO_28, rel=TOLERANCE)
     assert 0.12 <= mac.value <= 0.16
     assert mac.confidence == "derived"
 
@@ -328,14 +333,14 @@ def test_a_tree_has_one_adder_fewer_than_leaves(pci: int) -> None:
 
 def test_array_area_and_leakage() -> None:
     built = machine().array
-    assert built.area_mm2.value == approx(687.6072 * AREA_45_TO_28 * 1024 / 1e6, rel=TOLERANCE)
-    assert built.leakage_mw.value == approx(22.952 * AREA_45_TO_28 * 1024 / 1e3, rel=TOLERANCE)
+    assert built.area_mm2.value == pytest.approx(687.6072 * AREA_45_TO_28 * 1024 / 1e6, rel=TOLERANCE)
+    assert built.leakage_mw.value == pytest.approx(22.952 * AREA_45_TO_28 * 1024 / 1e3, rel=TOLERANCE)
     at_45 = machine(technology={"node_nm": 45.0, "voltage_v": 0.9, "clock_mhz": 500.0}).array
     assert (at_45.area_mm2.confidence, at_45.leakage_mw.confidence) == ("third-party", "third-party")
     array = {"kind": "adder_tree", "dataflow": "weight_stationary", "po": 1, "pci": 1, "pco": 1, "operand_bits": 12}
     wide = machine(array=array, technology={"node_nm": 45.0, "voltage_v": 0.9, "clock_mhz": 500.0}).array
     slope = math.log(2203.236034 / 687.6072) / math.log(2)
-    assert wide.area_mm2.value * 1e6 == approx(687.6072 * 1.5**slope, rel=TOLERANCE)
+    assert wide.area_mm2.value * 1e6 == pytest.approx(687.6072 * 1.5**slope, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -345,8 +350,8 @@ def test_array_area_and_leakage() -> None:
 def test_pe_rows(bits: int, um2: float, uw: float) -> None:
     array = {"kind": "systolic", "dataflow": "weight_stationary", "rows": 2, "cols": 5, "operand_bits": bits}
     built = machine(array=array, technology={"node_nm": 45.0, "voltage_v": 0.9, "clock_mhz": 500.0}).array
-    assert built.area_mm2.value == approx(10 * um2 / 1e6, rel=TOLERANCE)
-    assert built.leakage_mw.value == approx(10 * uw / 1e3, rel=TOLERANCE)
+    assert built.area_mm2.value == pytest.approx(10 * um2 / 1e6, rel=TOLERANCE)
+    assert built.leakage_mw.value == pytest.approx(10 * uw / 1e3, rel=TOLERANCE)
 
 
 def test_adder_tree_cycles() -> None:
@@ -363,7 +368,7 @@ def test_systolic_mac_adds_the_registers_it_clocks(dataflow: str, bits: int) -> 
     f_40 = 0.457137 + 8 / 13 * (0.69885 - 0.457137)
     register = 0.009 * (2 * 0.457137 + 0.20079) / 3 / f_40
     mac = systolic(dataflow=dataflow).actions["mac"].energy_pj
-    assert mac.value == approx((0.2 + 0.1) * ENERGY_45_TO_28 + bits * register, rel=TOLERANCE)
+    assert mac.value == pytest.approx((0.2 + 0.1) * ENERGY_45_TO_28 + bits * register, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -434,19 +439,21 @@ def test_psum_engine_from_component_counts() -> None:
     """A = 32, b = 8, G = 4, 128 lanes: a shifter is 5 stages of 32 mux2."""
     built = machine()
     mux2 = 0.1 * 1.862 / 137
-    assert energy(built, "psum_engine", "dequantise").value == approx(
+    assert energy(built, "psum_engine", "dequantise").value == pytest.approx(
         (0.1 + (160 + 8) * mux2) * ENERGY_45_TO_28, rel=TOLERANCE
     )
-    assert energy(built, "psum_engine", "requantise").value == approx(
+    assert energy(built, "psum_engine", "requantise").value == pytest.approx(
         (0.1 + (160 + 32 + 8) * mux2) * ENERGY_45_TO_28, rel=TOLERANCE
     )
     lane_um2 = (5 * 137 + (5 * 160 + 32 + 2 * 4 * 8) * 1.862) * AREA_45_TO_28
     engine = built.psum_engine
     assert engine is not None
-    assert engine.area_mm2.value == approx(128 * lane_um2 / 1e6, rel=TOLERANCE)
-    assert engine.leakage_mw.value == approx(128 * lane_um2 * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
+    assert engine.area_mm2.value == pytest.approx(128 * lane_um2 / 1e6, rel=TOLERANCE)
+    assert engine.leakage_mw.value == pytest.approx(128 * lane_um2 * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
     assert (engine.psums_per_cycle, engine.cycles(128), engine.cycles(129)) == (128, 1, 2)
-    assert engine.supports(8, 4) and not engine.supports(6, 4) and not engine.supports(8, 3)
+    assert engine.supports(8, 4)
+    assert not engine.supports(6, 4)
+    assert not engine.supports(8, 3)
 
 
 def test_psum_engine_lanes() -> None:
@@ -503,17 +510,17 @@ def test_dram_time_is_whole_bursts_at_the_effective_bandwidth() -> None:
 
 def test_lut_unit() -> None:
     built = machine()
-    assert energy(built, "lut_unit", "lookup").value == approx(0.8)
-    assert built.lut_unit.area_mm2.value == approx(16 * 961e-6)
-    assert built.lut_unit.leakage_mw.value == approx(16 * 961 * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
+    assert energy(built, "lut_unit", "lookup").value == pytest.approx(0.8)
+    assert built.lut_unit.area_mm2.value == pytest.approx(16 * 961e-6)
+    assert built.lut_unit.leakage_mw.value == pytest.approx(16 * 961 * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
     assert [built.lut_unit.cycles(elements) for elements in (0, 1, 16, 17)] == [0, 1, 1, 2]
     half = machine(lut_unit={"lanes": 1, "bits": 16})
-    assert energy(half, "lut_unit", "lookup").value == approx(math.sqrt(0.8 * 3.86), rel=TOLERANCE)
-    assert half.lut_unit.area_mm2.value == approx(math.sqrt(961 * 5243) / 1e6, rel=TOLERANCE)
+    assert energy(half, "lut_unit", "lookup").value == pytest.approx(math.sqrt(0.8 * 3.86), rel=TOLERANCE)
+    assert half.lut_unit.area_mm2.value == pytest.approx(math.sqrt(961 * 5243) / 1e6, rel=TOLERANCE)
     assert energy(half, "lut_unit", "lookup").confidence == "derived"
     wide = machine(lut_unit={"lanes": 1, "bits": 32})
-    assert energy(wide, "lut_unit", "lookup").value == approx(3.86)
-    assert wide.lut_unit.area_mm2.value == approx(5243e-6)
+    assert energy(wide, "lut_unit", "lookup").value == pytest.approx(3.86)
+    assert wide.lut_unit.area_mm2.value == pytest.approx(5243e-6)
 
 
 def test_lut_entries_scale_the_stored_bits() -> None:
@@ -521,8 +528,8 @@ def test_lut_entries_scale_the_stored_bits() -> None:
     built = machine(lut_unit={"lanes": 1, "entries": 16})
     area_40 = 0.46 + 8 / 13 * (1 - 0.46)
     area = 961 + 192 * 5.98 * AREA_45_TO_28 / area_40
-    assert built.lut_unit.area_mm2.value * 1e6 == approx(area, rel=TOLERANCE)
-    assert energy(built, "lut_unit", "lookup").value == approx(0.8 * area / 961, rel=TOLERANCE)
+    assert built.lut_unit.area_mm2.value * 1e6 == pytest.approx(area, rel=TOLERANCE)
+    assert energy(built, "lut_unit", "lookup").value == pytest.approx(0.8 * area / 961, rel=TOLERANCE)
     for bits in (8, 16, 32):
         smallest = machine(lut_unit={"lanes": 1, "entries": 2, "bits": bits})
         assert smallest.lut_unit.area_mm2.value > 0
@@ -530,18 +537,20 @@ def test_lut_entries_scale_the_stored_bits() -> None:
 
 def test_lut_unit_scales_with_the_node() -> None:
     built = machine(lut_unit={"lanes": 1}, technology={"node_nm": 45.0, "voltage_v": 0.9, "clock_mhz": 500.0})
-    assert energy(built, "lut_unit", "lookup").value == approx(0.8 / ENERGY_45_TO_28, rel=TOLERANCE)
-    assert built.lut_unit.area_mm2.value == approx(961e-6 / AREA_45_TO_28, rel=TOLERANCE)
+    assert energy(built, "lut_unit", "lookup").value == pytest.approx(0.8 / ENERGY_45_TO_28, rel=TOLERANCE)
+    assert built.lut_unit.area_mm2.value == pytest.approx(961e-6 / AREA_45_TO_28, rel=TOLERANCE)
 
 
 def test_vector_unit() -> None:
     built = machine()
-    assert energy(built, "vector_unit", "operation").value == approx((0.1 + 3.1) / 2 * ENERGY_45_TO_28, rel=TOLERANCE)
+    assert energy(built, "vector_unit", "operation").value == pytest.approx(
+        (0.1 + 3.1) / 2 * ENERGY_45_TO_28, rel=TOLERANCE
+    )
     area = 16 * (137 + 3495) * AREA_45_TO_28
-    assert built.vector_unit.area_mm2.value == approx(area / 1e6, rel=TOLERANCE)
-    assert built.vector_unit.leakage_mw.value == approx(area * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
+    assert built.vector_unit.area_mm2.value == pytest.approx(area / 1e6, rel=TOLERANCE)
+    assert built.vector_unit.leakage_mw.value == pytest.approx(area * 22.952 / 687.6072 / 1e3, rel=TOLERANCE)
     narrow = machine(vector_unit={"lanes": 16, "bits": 8})
-    assert energy(narrow, "vector_unit", "operation").value == approx(0.115 * ENERGY_45_TO_28, rel=TOLERANCE)
+    assert energy(narrow, "vector_unit", "operation").value == pytest.approx(0.115 * ENERGY_45_TO_28, rel=TOLERANCE)
     assert [built.vector_unit.cycles(operations) for operations in (0, 16, 17)] == [0, 1, 2]
 
 
@@ -599,14 +608,16 @@ def test_machine_blocks_and_sums() -> None:
     names = [block.name for block in built.blocks()]
     buffers = ["ifmap_buffer", "weight_buffer", "psum_buffer"]
     assert names == ["array", *buffers, "psum_engine", "lut_unit", "vector_unit", "dram"]
-    assert list(built.area_mm2) == names[:-1] and list(built.leakage_mw) == names
-    assert built.total_area_mm2 == approx(sum(block.area_mm2.value for block in built.blocks()))
+    assert list(built.area_mm2) == names[:-1]
+    assert list(built.leakage_mw) == names
+    assert built.total_area_mm2 == pytest.approx(sum(block.area_mm2.value for block in built.blocks()))
     assert (built.peak_macs_per_cycle, built.period_fs) == (1024, 2_000_000)
-    assert built.peak_tops == approx(1.024)
+    assert built.peak_tops == pytest.approx(1.024)
     with pytest.raises(ValueError, match="no block 'noc'"):
         built.block("noc")
     without = machine(psum_engine=None)
-    assert without.psum_engine is None and "psum_engine" not in without.area_mm2
+    assert without.psum_engine is None
+    assert "psum_engine" not in without.area_mm2
 
 
 def test_period_is_rounded_once() -> None:
@@ -624,7 +635,8 @@ def test_machine_tree() -> None:
     compute = ["array", "psum_engine", "lut_unit", "vector_unit"]
     assert walk(built.root) == ["package", "dram", "die", "core", *buffers, *compute]
     die = built.root.children[1]
-    assert die.process == built.process and die.children[0].instances == 1
+    assert die.process == built.process
+    assert die.children[0].instances == 1
 
 
 def test_the_same_spec_builds_the_same_machine() -> None:

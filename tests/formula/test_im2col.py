@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def _cuts(draw: st.DrawFn, extent: int) -> list[Chunk]:
     """The whole of 0..extent-1 cut at random places, then some overlapping pieces in no order."""
     inner = draw(st.lists(st.integers(1, max(1, extent - 1)), max_size=3))
     edges = sorted({0, extent, *(cut for cut in inner if cut < extent)})
-    pieces = [(low, high - low) for low, high in zip(edges, edges[1:], strict=False)]
+    pieces = [(low, high - low) for low, high in itertools.pairwise(edges)]
     for _ in range(draw(st.integers(0, 2))):
         start = draw(st.integers(0, extent - 1))
         pieces.append((start, draw(st.integers(1, extent - start))))

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import random
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -62,7 +62,8 @@ def _conv(rng: random.Random, size: int) -> Problem:
     n, groups, c, k = rng.choice([(1, 1, 2, 3), (1, 1, 3, 2), (2, 1, 1, 2), (1, 2, 2, 1), (1, 3, 1, 1), (1, 1, 5, 1)])
     most = min(size, 4)
     (r, s), (p, q) = ((rng.randint(1, min(most, 3)), rng.randint(1, most)) for _ in range(2))
-    stride, padding, dilation = ((rng.randint(low, high), rng.randint(low, high)) for low, high in ((1, 3), (0, 2), (1, 2)))
+    limits = ((1, 3), (0, 2), (1, 2))
+    stride, padding, dilation = ((rng.randint(low, high), rng.randint(low, high)) for low, high in limits)
     h, w = (
         max(1, (out - 1) * step + dil * (taps - 1) + 1 - 2 * pad) + rng.randint(0, 1)
         for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
@@ -112,7 +113,7 @@ def arch(array: dict[str, Any], spill: str = "through", latency_ns: float = 0.0,
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _full_size(spec: str) -> Machine:
     return build_machine(ArchSpec.model_validate_json(spec))
 

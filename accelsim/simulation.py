@@ -3,7 +3,8 @@
     Arch + Trace -> Machine -> per distinct op: mapping -> access counts -> instructions -> timeline
                  -> energy, cycles, area -> Report
 
-Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once.
+Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. (The module is not
+called `simulate` because importing it would then hide the function `accelsim.simulate`.)
 """
 
 from __future__ import annotations

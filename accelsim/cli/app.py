@@ -1,0 +1,102 @@
+"""The command group, and what a failing command answers and exits with.
+
+0 done, 1 a bug of ours, 2 a mistake in the input, 130 stopped by Ctrl-C, 141 nobody reads the output.
+Nothing heavy is imported here or at the top of a command's module, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from accelsim import __version__
+from accelsim.cli.exporting import trace
+from accelsim.cli.hardware import area, explain
+from accelsim.cli.listing import list_, schema
+from accelsim.cli.simulating import simulate
+from accelsim.errors import UserError
+
+BUG, MISTAKE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+
+
+class App(click.Group):
+    """A click group that answers every mistake with one block of text and an exit code."""
+
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: object,
+    ) -> None:
+        """Run one command line and exit."""
+        sys.exit(self._exit_code(args, prog_name, complete_var))
+
+    def _exit_code(self, args: Sequence[str] | None, prog_name: str | None, complete_var: str | None) -> int:
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False)
+            sys.stdout.flush()  # a closed pipe shows here, where it can still be answered
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except UserError as error:
+            click.echo(str(error), err=True)
+            return MISTAKE
+        except (click.Abort, KeyboardInterrupt):
+            return INTERRUPTED
+        except BrokenPipeError:
+            # What is still buffered has no reader; the interpreter would complain when it flushes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        except Exception as error:
+            if type(error).__name__ != "BrokenInvariant":  # imported by name, it would load the simulator
+                raise
+            click.echo(f"accelsim contradicts itself, please report it: {error}", err=True)
+            return BUG
+        return code if isinstance(code, int) else 0
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but an unknown command is answered with the nearest one and all there are."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            names = self.list_commands(ctx)
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {name!r}.{guess} Commands: {', '.join(names)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=App,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  accelsim list
+  accelsim simulate apsq_edge_ws bert_base
+  accelsim simulate apsq_edge_ws bert_base --set workload.psum.bits=8 --json int8.json
+  accelsim explain apsq_edge_ws
+
+'accelsim COMMAND --help' has more of them.""",
+)
+@click.version_option(__version__, "--version", message="accelsim %(version)s")
+def cli() -> None:
+    """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
+
+
+for command in (simulate, area, explain, trace, list_, schema):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Entry point of the `accelsim` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without µ gets a ? for it
+    cli.main(prog_name="accelsim")

@@ -1,0 +1,123 @@
+"""What several commands share: `--set`, output paths, and where text goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from accelsim.errors import Fault, UserError, user_error
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from accelsim.spec import ArchSpec
+
+WIDTH = 100
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def set_option(example: str) -> Callable[[Command], Command]:
+    """`--set KEY=VALUE`, any number of times, as `overrides`."""
+    help_text = f"Override one value for this run, for example {example}. May be given several times."
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help_text)
+
+
+def arch_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """The `arch.*` overrides of a command that has no workload; any other is the user's mistake."""
+    from accelsim.spec import split_overrides
+
+    arch, workload = split_overrides(overrides)
+    if workload:
+        fix = "leave it out, or use `accelsim simulate ARCH WORKLOAD`"
+        raise UserError(Fault("override", 0, 0, key, "this command has no workload", fix) for key in workload)
+    return arch
+
+
+def check_outputs(outputs: Sequence[tuple[Path | None, tuple[str, ...]]], inputs: Sequence[str] = ()) -> None:
+    """Raises UserError, before any work is done, for every output that could not be written at its end.
+
+    Each output comes with the suffixes it may have. None of them may be one of the `inputs`.
+    """
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    read = {os.path.realpath(name) for name in inputs if os.path.exists(name)}
+    for path, suffixes in outputs:
+        if path is None:
+            continue
+        fault = _output_fault(path, suffixes)
+        if fault is None and os.path.realpath(path) in read | seen:
+            fault = _fault(path, "this file is already an input or an output of the command", "name another file")
+        if fault is not None:
+            faults.append(fault)
+        seen.add(os.path.realpath(path))
+    if faults:
+        raise UserError(faults)
+
+
+def _output_fault(path: Path, suffixes: tuple[str, ...]) -> Fault | None:
+    from accelsim.report.files import probe
+
+    allowed = " or ".join(suffixes)
+    if not path.name.endswith(suffixes):
+        found = f"cannot write {path.suffix}" if path.suffix else "the name has no suffix"
+        return _fault(path, found, f"use {allowed}")
+    if path.is_dir():
+        return _fault(path, "this is a folder", f"name a file in it, ending in {allowed}")
+    if not path.parent.is_dir():
+        return _fault(path, f"no such folder: {path.parent}", f"create it first: mkdir -p {path.parent}")
+    try:
+        probe(path)
+    except UserError as error:
+        return error.faults[0]
+    return None
+
+
+def _fault(path: Path, found: str, fix: str) -> Fault:
+    return Fault(str(path), 0, 0, "output", found, fix)
+
+
+def array_text(spec: ArchSpec) -> str:
+    """`adder_tree 16 x 8 x 8, weight_stationary`."""
+    from accelsim.spec.models import AdderTreeArray
+
+    array = spec.array
+    sizes = (array.po, array.pci, array.pco) if isinstance(array, AdderTreeArray) else (array.rows, array.cols)
+    return f"{array.kind} {' x '.join(map(str, sizes))}, {array.dataflow}"
+
+
+def technology_text(spec: ArchSpec) -> str:
+    """`28 nm, 0.9 V, 500 MHz`."""
+    technology = spec.technology
+    return f"{technology.node_nm:g} nm, {technology.voltage_v:g} V, {technology.clock_mhz:g} MHz"
+
+
+def show(*parts: RenderableType) -> None:
+    """Print to standard output at most `WIDTH` columns wide; in colour only on a terminal."""
+    console = _console()
+    for part in parts:
+        console.print(part)
+
+
+def wrote(path: Path) -> None:
+    """Say that a file is there."""
+    click.echo(f"wrote {path}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, markup=False, emoji=False, force_terminal=terminal, no_color=not terminal)
+    console.width = min(WIDTH, console.width) if terminal else WIDTH
+    return console
+
+
+def missing(name: str, what: str, fix: str) -> UserError:
+    """The answer to an option that is needed here and was not given."""
+    return user_error("command line", name, what, fix)

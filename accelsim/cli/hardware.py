@@ -1,0 +1,145 @@
+"""`accelsim area` and `accelsim explain`: what an accelerator is, before any workload runs on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelsim.cli.common import arch_overrides, array_text, check_outputs, set_option, show, technology_text, wrote
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from accelsim.hardware.block import Cost
+    from accelsim.hardware.machine import Machine
+
+AREA_EPILOG = """\b
+Examples:
+  accelsim area apsq_edge_ws
+  accelsim area apsq_edge_ws --set arch.array.po=32 --json area.json"""
+
+EXPLAIN_EPILOG = """\b
+Examples:
+  accelsim explain apsq_edge_ws
+  accelsim explain my_chip.yaml --set arch.technology.clock_mhz=800
+
+Confidence, from strong to weak: user (your spec gives it), published, computed (by a tool such as
+CACTI), third-party, derived (scaled or fitted), assumed."""
+
+
+@click.command(epilog=AREA_EPILOG)
+@click.argument("arch")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save the table.")
+@set_option("arch.array.po=32")
+def area(arch: str, json_path: Path | None, overrides: tuple[str, ...]) -> None:
+    """Area of ARCH by block, with the source of every number."""
+    check_outputs([(json_path, (".json",))], (arch,))
+    from rich.text import Text
+
+    from accelsim.hardware.machine import build_machine
+    from accelsim.report.files import write_whole
+    from accelsim.report.terminal import share_text, table
+    from accelsim.spec import load_arch
+
+    spec = load_arch(arch, arch_overrides(overrides))
+    machine = build_machine(spec)
+    whole = machine.total_area_mm2
+    sources = Sources()
+    rows = [
+        (block.name, f"{block.area_mm2.value:.4f}", share_text(block.area_mm2.value, whole), block.area_mm2.confidence,
+         sources.number(block.area_mm2))
+        for block in machine.blocks() if block.die == "logic"
+    ]  # fmt: skip
+    rows.append(("total", f"{whole:.4f}", share_text(whole, whole), "", ""))
+    title = f"Area of {spec.name}: {technology_text(spec)}; {array_text(spec)}"
+    columns = ("block", ">mm2", ">share", "confidence", "source")
+    assumed = f"{share_text(_assumed_mm2(machine), whole)} of the area rests on assumed constants; DRAM dies are not in it."
+    show(table(title, columns, rows, total=True), Text(assumed), sources.text())
+    if json_path is not None:
+        write_whole(json_path, _area_json(spec.name, machine).encode())
+        wrote(json_path)
+
+
+@click.command(epilog=EXPLAIN_EPILOG)
+@click.argument("arch")
+@set_option("arch.technology.clock_mhz=800")
+def explain(arch: str, overrides: tuple[str, ...]) -> None:
+    """Every value of ARCH and where it comes from, every block's constants, and the peaks they add up to."""
+    from accelsim.cli.peaks import peak_rows, port_rows
+    from accelsim.hardware.machine import build_machine
+    from accelsim.report.terminal import table
+    from accelsim.spec import load_arch_resolved, resolved_rows
+
+    resolved = load_arch_resolved(arch, arch_overrides(overrides))
+    machine = build_machine(resolved.spec)
+    spec_rows = [(key, _value_text(value), origin) for key, value, origin in resolved_rows(resolved)]
+    sources = Sources()
+    constants = _constant_rows(machine, sources)
+    parts: list[RenderableType] = [
+        table(f"Spec of {resolved.spec.name}", ("key", "value", "origin"), spec_rows),
+        table("Constants", ("block", "constant", ">value", "unit", "confidence", "source"), constants),
+        sources.text(),
+        table("Peaks", ("peak", ">value", "unit"), peak_rows(machine)),
+        table("Ports, bits per core cycle", ("buffer", ">reads", ">array takes", ">writes", ">array gives", "limits"), port_rows(machine)),
+    ]  # fmt: skip
+    show(*parts)
+
+
+class Sources:
+    """Footnotes: each distinct source gets one number, in order of first use."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, cost: Cost) -> str:
+        """`[3]`."""
+        return f"[{self._numbers.setdefault(cost.source, len(self._numbers) + 1)}]"
+
+    def text(self) -> RenderableType:
+        """The numbered list, wrapped."""
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right")
+        grid.add_column(overflow="fold")
+        for source, number in self._numbers.items():
+            grid.add_row(Text(f"[{number}]"), Text(source))
+        return grid
+
+
+def _constant_rows(machine: Machine, sources: Sources) -> list[tuple[str, ...]]:
+    rows = []
+    for block in machine.blocks():
+        costs = [(name, action.energy_pj, f"pJ / {action.unit}") for name, action in block.actions.items()]
+        if block.die == "logic":
+            costs.append(("area", block.area_mm2, "mm2"))
+        costs.append(("leakage" if block.die == "logic" else "background", block.leakage_mw, "mW"))
+        for row, (name, cost, unit) in enumerate(costs):
+            shown = block.name if row == 0 else ""
+            rows.append((shown, name, f"{cost.value:.4g}", unit, cost.confidence, sources.number(cost)))
+    return rows
+
+
+def _assumed_mm2(machine: Machine) -> float:
+    return sum(block.area_mm2.value for block in machine.blocks() if block.die == "logic" and block.area_mm2.assumed)
+
+
+def _area_json(name: str, machine: Machine) -> str:
+    blocks = [
+        {"block": block.name, "area_mm2": block.area_mm2.value, "confidence": block.area_mm2.confidence,
+         "source": block.area_mm2.source}
+        for block in machine.blocks() if block.die == "logic"
+    ]  # fmt: skip
+    whole = machine.total_area_mm2
+    totals = {"area_mm2": whole, "assumed_area_share": _assumed_mm2(machine) / whole}
+    return json.dumps({"schema_version": 1, "arch": name, "totals": totals, "blocks": blocks}, indent=1) + "\n"
+
+
+def _value_text(value: object) -> str:
+    if value is None:
+        return "from the tables"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

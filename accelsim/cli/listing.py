@@ -1,0 +1,44 @@
+"""`accelsim list` and `accelsim schema`: what there is, and what a file may hold."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from accelsim.cli.common import array_text, show
+
+
+@click.command("list", epilog="\b\nExample:\n  accelsim list")
+def list_() -> None:
+    """Shipped accelerators and workloads, by the names other commands take."""
+    from rich.text import Text
+
+    from accelsim.report.terminal import count_text, table
+    from accelsim.spec import load_arch
+    from accelsim.spec.locate import shipped_names
+    from accelsim.workload import load_trace, shipped_workloads
+
+    specs = [(name, load_arch(name)) for name in shipped_names()]
+    accelerators = [(name, spec.description, array_text(spec)) for name, spec in specs]
+    traces = [(name, load_trace(name)) for name in shipped_workloads()]
+    workloads = [
+        (name, ", ".join(phase.name for phase in trace.phases), count_text(sum(len(p.ops) for p in trace.phases)),
+         count_text(trace.macs))
+        for name, trace in traces
+    ]  # fmt: skip
+    show(
+        table("Accelerators", ("name", "description", "array"), accelerators),
+        table("Workloads", ("name", "phases", ">ops", ">MACs"), workloads),
+        Text("Any matmul is a workload too: matmul:MxKxN, for example matmul:128x768x3072."),
+    )
+
+
+@click.command(epilog="\b\nExamples:\n  accelsim schema > arch.schema.json\n  accelsim schema trace")
+@click.argument("what", type=click.Choice(("arch", "trace")), default="arch")
+def schema(what: str) -> None:
+    """JSON schema of an accelerator spec (arch, the default) or of a workload trace."""
+    from accelsim.spec import ArchSpec
+    from accelsim.workload import trace_json_schema
+
+    click.echo(json.dumps(ArchSpec.model_json_schema() if what == "arch" else trace_json_schema(), indent=2))

@@ -1,0 +1,66 @@
+"""What a machine could do at best, as rows of `accelsim explain`."""
+
+from __future__ import annotations
+
+from accelsim.hardware.adder_tree import AdderTree
+from accelsim.hardware.machine import Machine
+from accelsim.hardware.systolic import Systolic
+
+BITS_PER_BYTE = 8
+FS_PER_NS = 1_000_000
+
+
+def peak_rows(machine: Machine) -> list[tuple[str, str, str]]:
+    """Compute, memory, and the intensity at which one hides the other."""
+    per_byte = machine.dram.fs_per_byte
+    bytes_per_cycle = float(machine.period_fs / per_byte)
+    macs = machine.peak_macs_per_cycle
+    return [
+        ("array", f"{macs:,}", "MAC / cycle"),
+        ("array", f"{machine.peak_tops:.4g}", "TOPS"),
+        ("DRAM after row misses", f"{float(FS_PER_NS / per_byte):.4g}", "GB/s"),
+        ("DRAM after row misses", f"{bytes_per_cycle:.4g}", "byte / cycle"),
+        ("ridge point", f"{macs / bytes_per_cycle:.4g}", "MAC / DRAM byte, above it the array is the limit"),
+        ("area", f"{machine.total_area_mm2:.4g}", "mm2, without DRAM"),
+        ("leakage", f"{sum(machine.leakage_mw.values()):.4g}", "mW, DRAM background included"),
+    ]
+
+
+def port_rows(machine: Machine) -> list[tuple[str, ...]]:
+    """Per buffer: what its ports give and take in a cycle, and what the busy array asks of them.
+
+    The array's side is at native psum width and with no operand reused between cycles, so it is the
+    most that can be asked; what stays in the array asks for less.
+    """
+    ifmap, weight, psum_reads, psum_writes = _array_bits(machine.array)
+    rows = []
+    for buffer, takes, gives in (
+        (machine.ifmap_buffer, ifmap, 0),
+        (machine.weight_buffer, weight, 0),
+        (machine.psum_buffer, psum_reads, psum_writes),
+    ):
+        short = [
+            name
+            for name, rate, need in (
+                ("read", buffer.read_bits_per_cycle, takes),
+                ("write", buffer.write_bits_per_cycle, gives),
+            )
+            if rate < need
+        ]
+        verdict = f"{' and '.join(short)} port can stall the array" if short else "none"
+        rates = (buffer.read_bits_per_cycle, takes, buffer.write_bits_per_cycle, gives)
+        rows.append((buffer.name, *(f"{bits:,}" for bits in rates), verdict))
+    return rows
+
+
+def _array_bits(array: AdderTree | Systolic) -> tuple[int, int, int, int]:
+    """Bits in a cycle: ifmap in, weight in, psum in, psum or ofmap out."""
+    out = array.outputs_per_cycle * array.accumulator_bits
+    psum = (0, 0) if array.dataflow == "output_stationary" else (out, out)
+    if isinstance(array, AdderTree):
+        ifmap, weight = array.po * array.pci, array.pci * array.pco
+    elif array.dataflow == "input_stationary":  # the inputs load a row of columns, the weights stream by rows
+        ifmap, weight = array.cols, array.rows
+    else:
+        ifmap, weight = array.rows, array.cols
+    return ifmap * array.operand_bits, weight * array.operand_bits, *psum

@@ -1,0 +1,102 @@
+"""`accelsim simulate`: one workload on one accelerator."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelsim.cli.common import array_text, check_outputs, set_option, show, technology_text, wrote
+
+if TYPE_CHECKING:
+    from accelsim.report import Report
+    from accelsim.spec import ArchSpec
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+HASH_SHOWN = 12
+
+EPILOG = """\b
+Examples:
+  accelsim simulate apsq_edge_ws bert_base
+  accelsim simulate apsq_edge_ws bert_base --set workload.psum.bits=8 --set workload.psum.group_size=2
+  accelsim simulate my_chip.yaml my_model.trace.json.gz --json report.json --plot report.png
+  accelsim simulate systolic_32x32 matmul:128x768x3072 --set arch.dram.bandwidth_gb_per_s=51.2
+
+ARCH is a shipped name or a .yaml file; WORKLOAD a shipped name, a trace file, or a single matmul
+MxKxN (or BxMxKxN). 'accelsim list' shows what is shipped.
+
+\b
+Keys of --set:
+  arch.*                     any key of the spec: 'accelsim explain ARCH' lists them
+  workload.psum.bits         width of stored partial sums, on every matmul and conv; below 16: APSQ
+  workload.psum.group_size   APSQ group size"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("arch")
+@click.argument("workload")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save the whole report.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="F.csv", help="Save the energy rows.")
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|F.svg|F.pdf", help="Draw energy, area, roofline."
+)  # fmt: skip
+@set_option("workload.psum.bits=8")
+def simulate(
+    arch: str,
+    workload: str,
+    json_path: Path | None,
+    csv_path: Path | None,
+    plot_path: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Energy, area and time of WORKLOAD on ARCH, and where they go."""
+    outputs = ((json_path, (".json",)), (csv_path, (".csv",)), (plot_path, PLOT_SUFFIXES))
+    check_outputs(outputs, (arch, workload))
+    from accelsim.spec import load_arch, split_overrides
+    from accelsim.workload import load_trace, workload_overrides
+
+    arch_sets, workload_sets = split_overrides(overrides)
+    spec = load_arch(arch, arch_sets)
+    trace = workload_overrides(load_trace(workload), workload_sets)
+    _say_if_compiling()
+    from accelsim.hardware.machine import build_machine
+    from accelsim.report.plot import Roofs, save_plot
+    from accelsim.report.terminal import render
+    from accelsim.simulation import simulate as run
+
+    report = run(spec, trace)
+    machine = build_machine(spec)
+    show(render(report, _header(spec, report), machine.peak_macs_per_cycle))
+    for path in (json_path, csv_path):
+        if path is not None:
+            report.save(path)
+            wrote(path)
+    if plot_path is not None:
+        roofs = Roofs(machine.peak_macs_per_cycle, float(machine.period_fs / machine.dram.fs_per_byte))
+        save_plot(report, plot_path, roofs)
+        wrote(plot_path)
+
+
+def _header(spec: ArchSpec, report: Report) -> list[tuple[str, str]]:
+    """What ran, for the top of the terminal's report."""
+    import accelsim
+
+    origin = dict(report.provenance)
+    return [
+        ("accelsim", f"{accelsim.__version__}, {Path(accelsim.__file__).parent}"),
+        ("accelerator", f"{spec.name} ({origin['arch_hash'][:HASH_SHOWN]})"),
+        ("", f"{technology_text(spec)}; {array_text(spec)}"),
+        ("workload", f"{origin['workload']} ({origin['workload_hash'][:HASH_SHOWN]})"),
+    ]
+
+
+def _say_if_compiling() -> None:
+    """Say why the first run after an install takes longer. Numba keeps its kernels beside the source."""
+    import accelsim.engine
+
+    folder = Path(accelsim.engine.__path__[0])
+    beside = "NUMBA_CACHE_DIR" not in os.environ and os.access(folder, os.W_OK)
+    if beside and not any((folder / "__pycache__").glob("*.nbi")):
+        click.echo("compiling kernels (once)", err=True)

@@ -1,0 +1,187 @@
+"""A report as one figure: where the energy goes, what the area is made of, and what bounds each op."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accelsim.errors import user_error
+from accelsim.report.files import write_whole
+from accelsim.report.report import Report
+from accelsim.report.terminal import (
+    ENERGY_UNITS,
+    TIME_UNITS,
+    energy_by_block,
+    op_groups,
+    operands_in,
+    scaled_text,
+    significant,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BITS_PER_BYTE = 8
+# No date and no program version, so that equal reports give equal bytes.
+METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+COLOURS = {
+    "ifmap": "#4c78a8", "weight": "#f58518", "kv": "#eeca3b", "bias": "#b279a2", "codebook": "#9d755d",
+    "psum": "#e45756", "ofmap": "#54a24b", "compute": "#72b7b2", "leakage": "#bab0ac",
+}  # fmt: skip
+OTHERS = ("#4c78a8", "#e45756", "#54a24b", "#f58518", "#b279a2", "#9d755d", "#eeca3b", "#bab0ac")
+STYLE = {
+    "svg.hashsalt": "accelsim", "font.size": 9.0, "axes.titlesize": 10.5, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Roofs:
+    """The machine's two limits: MACs per core cycle, and DRAM bytes per core cycle after row misses."""
+
+    peak_macs_per_cycle: int
+    dram_bytes_per_cycle: float
+
+
+def save_plot(report: Report, path: str | Path, roofs: Roofs | None = None) -> None:
+    """Draw the report into a `.png`, `.svg` or `.pdf` file, written whole or not at all.
+
+    Equal reports give equal bytes. Without `roofs` the roofline panel shows the ops alone. Raises
+    UserError for another suffix or an unwritable place.
+    """
+    path = Path(path)
+    if path.suffix not in METADATA:
+        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
+                         f"use {' or '.join(METADATA)}")  # fmt: skip
+    import matplotlib
+
+    data = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = draw(report, roofs)
+        figure.savefig(data, format=path.suffix[1:], dpi=150, metadata=METADATA[path.suffix])
+    write_whole(path, data.getvalue())
+
+
+def draw(report: Report, roofs: Roofs | None = None) -> Figure:
+    """The figure itself, for a notebook."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    axes = figure.subplot_mosaic([["energy", "area"], ["roofline", "roofline"]], width_ratios=[1.9, 1], height_ratios=[1, 1.15])
+    totals, names = report.totals, dict(report.provenance)
+    figure.suptitle(
+        f"{names.get('workload', '')} on {names.get('arch', '')}: {scaled_text(totals.energy_pj, ENERGY_UNITS)}, "
+        f"{scaled_text(totals.latency_s, TIME_UNITS)}, {significant(totals.tops)} TOPS, {significant(totals.area_mm2)} mm$^2$",
+        fontsize=12, x=0.012, ha="left",
+    )  # fmt: skip
+    _energy(axes["energy"], report)
+    _area(axes["area"], report)
+    _roofline(axes["roofline"], report, roofs)
+    return figure
+
+
+def _energy(axes: Axes, report: Report) -> None:
+    energy = energy_by_block(report)
+    size, unit = next((step for step in ENERGY_UNITS if report.totals.energy_pj >= step[0]), ENERGY_UNITS[-1])
+    blocks = list(energy)
+    left = [0.0] * len(blocks)
+    for number, name in enumerate(operands_in(energy)):
+        widths = [energy[block].get(name, 0.0) / size for block in blocks]
+        axes.barh(blocks, widths, left=left, label=name, color=COLOURS.get(name, OTHERS[number % len(OTHERS)]))
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    for row, length in enumerate(left):
+        axes.annotate(f"{length * size / (report.totals.energy_pj or 1):.1%}", (length, row), xytext=(4, 0),
+                      textcoords="offset points", va="center", fontsize=8, color="0.35")  # fmt: skip
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(f"energy ({unit})")
+    axes.set_title("Energy by block and operand")
+    axes.grid(axis="x", color="0.9")
+    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", ncols=2, fontsize=8)
+
+
+def _area(axes: Axes, report: Report) -> None:
+    blocks = [block for block in report.blocks if block.die == "logic"]
+    colours = ["#bab0ac" if block.area_assumed else "#4c78a8" for block in blocks]
+    axes.barh([block.block for block in blocks], [block.area_mm2 for block in blocks], color=colours)
+    for row, block in enumerate(blocks):
+        axes.annotate(f"{block.area_mm2:.3f}", (block.area_mm2, row), xytext=(4, 0), textcoords="offset points",
+                      va="center", fontsize=8, color="0.35")  # fmt: skip
+    axes.invert_yaxis()
+    axes.margins(x=0.18)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("area (mm$^2$, without DRAM)")
+    axes.set_title("Area by block (grey: assumed)")
+    axes.grid(axis="x", color="0.9")
+
+
+@dataclass(frozen=True)
+class _Dot:
+    """One kind of op in the roofline."""
+
+    bound_by: str
+    intensity: float
+    speed: float
+    cycles: int
+
+
+def _dots(report: Report) -> list[_Dot]:
+    """Ops with MACs, equal ones together: MAC per DRAM byte and MAC per cycle."""
+    bits: dict[tuple[str, str], int] = {}
+    for row in report.rows:
+        if row.level == "dram" and row.action != "leakage":
+            bits[(row.phase, row.op)] = bits.get((row.phase, row.op), 0) + row.bits_moved
+    dots = []
+    for group in op_groups(report):
+        op = group.ops[0]
+        moved = bits.get((op.phase, op.name), 0)
+        if op.macs and op.cycles and moved:
+            dots.append(_Dot(op.bound_by, op.macs * BITS_PER_BYTE / moved, op.macs / op.cycles, group.cycles))
+    return dots
+
+
+def _roofline(axes: Axes, report: Report, roofs: Roofs | None) -> None:
+    dots = _dots(report)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("arithmetic intensity (MAC per DRAM byte)")
+    axes.set_ylabel("achieved (MAC per core cycle)")
+    axes.set_title("Roofline: one dot per kind of op, larger dots take more of the time")
+    axes.grid(which="major", color="0.9")
+    if roofs is not None:
+        _draw_roofs(axes, dots, roofs)
+    busiest = max((dot.cycles for dot in dots), default=1)
+    for number, bound in enumerate(sorted({dot.bound_by for dot in dots})):
+        mine = [dot for dot in dots if dot.bound_by == bound]
+        axes.scatter(
+            [dot.intensity for dot in mine], [dot.speed for dot in mine], label=f"bound by {bound}",
+            s=[30 + 170 * dot.cycles / busiest for dot in mine], color=OTHERS[number % len(OTHERS)],
+            alpha=0.75, edgecolor="white", linewidth=0.8, zorder=3,
+        )  # fmt: skip
+    if dots:
+        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
+
+
+def _draw_roofs(axes: Axes, dots: list[_Dot], roofs: Roofs) -> None:
+    """The slanted bandwidth roof up to the ridge, then the flat one of the array."""
+    peak, slope = float(roofs.peak_macs_per_cycle), roofs.dram_bytes_per_cycle
+    ridge = peak / slope
+    low = min([ridge, *(dot.intensity for dot in dots)]) / 3
+    high = max([ridge, *(dot.intensity for dot in dots)]) * 4
+    axes.plot([low, ridge, high], [low * slope, peak, peak], color="0.25", linewidth=1.4)
+    axes.set_xlim(low, high)
+    axes.set_ylim(min([low * slope, *(dot.speed for dot in dots)]) / 1.5, peak * 2)
+    axes.annotate(f"array: {roofs.peak_macs_per_cycle:,} MAC/cycle", (high, peak), xytext=(-6, 5),
+                  textcoords="offset points", ha="right", fontsize=8, color="0.25")  # fmt: skip
+    axes.annotate(f"DRAM: {slope:.3g} byte/cycle", (low, low * slope), xytext=(8, 10), textcoords="offset points",
+                  fontsize=8, color="0.25", va="bottom")  # fmt: skip
+    axes.annotate(f"ridge {ridge:.3g}", (ridge, peak), xytext=(0, 5), textcoords="offset points", ha="right",
+                  fontsize=8, color="0.25")  # fmt: skip

@@ -1,0 +1,267 @@
+"""A report as a page for the terminal, 100 columns wide: rich renderables, printed by whoever asks."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from accelsim.report.report import OpRow, PhaseRow, Report, Row
+
+ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+OPERANDS = ("ifmap", "weight", "kv", "bias", "codebook", "psum", "ofmap", "compute", "leakage")
+"""Columns of the energy table, in the order data flows; operands not named here follow."""
+TOP_OPS = 10
+OP_WIDTH = 38
+BAR_WIDTH = 20
+
+
+def render(report: Report, header: Sequence[tuple[str, str]], peak_macs_per_cycle: int) -> RenderableType:
+    """The whole report under `header` (label and text; the first line is the title)."""
+    parts: list[RenderableType] = [_pairs(header), _mac_line(report), Text(), _totals(report, peak_macs_per_cycle)]
+    parts += [Text(), _energy_table(report), _block_table(report)]
+    parts += [_op_table(report, peak_macs_per_cycle), _bound_table(report)]
+    if report.infeasible:
+        parts.append(_infeasible(report))
+    if report.unknown_ops:
+        rows = [(function, module, f"{count:,}") for function, module, count in report.unknown_ops]
+        parts.append(table("Unknown ops, in no number above", ("function", "module", ">times"), rows))
+    return Group(*parts)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, total: bool = False) -> RenderableType:
+    """A titled table; a column named `>x` is `x`, aligned right. With `total` the last row stands apart."""
+    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1))
+    for column in columns:
+        grid.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+    lines = list(rows)
+    for number, line in enumerate(lines, start=1):
+        last = total and number == len(lines)
+        grid.add_row(*(Text(cell) for cell in line), style="bold" if last else None, end_section=number == len(lines) - 1 and total)
+    return grid
+
+
+def count_text(value: int) -> str:
+    """`11,174,215,680`."""
+    return f"{value:,}"
+
+
+def share_text(part: float, whole: float) -> str:
+    """`12.3%`; a trace of something is `<0.1%`, nothing at all `0%`."""
+    share = part / whole if whole else 0.0
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return f"{share:.1%}" if share else "0%"
+
+
+def scaled_text(value: float, units: Sequence[tuple[float, str]]) -> str:
+    """A value in the largest unit that keeps it at 1 or more, 4 significant digits: `1.012 mJ`."""
+    size, unit = _unit(value, units)
+    return f"{significant(value / size)} {unit}"
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """`1,012`, `12.35`, `0.001235`."""
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    return next((unit for unit in units if value >= unit[0]), units[-1])
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in pairs:
+        grid.add_row(Text(label), Text(text))
+    return grid
+
+
+def _mac_line(report: Report) -> Text:
+    """The trace's MACs against an independent count, or why there is none."""
+    verdict = report.mac_check
+    line = Text("MACs: ", style="bold")
+    line.append(verdict, style={"equal": "green", "differ": "red", "not checked": "yellow"}[verdict])
+    line.append(f"   {report.trace_macs:,} in the trace, ", style="not bold")
+    oracle = "no independent count" if report.oracle_macs is None else f"{report.oracle_macs:,}"
+    line.append(f"{oracle} by {report.oracle_method}" if report.oracle_macs is not None else oracle, style="not bold")
+    if report.oracle_macs is None:
+        line.append(f" ({report.oracle_method})", style="not bold")
+    return line
+
+
+def _totals(report: Report, peak_macs_per_cycle: int) -> Table:
+    totals = report.totals
+    energy = [scaled_text(pj, ENERGY_UNITS) for pj in (totals.energy_pj, totals.energy_on_chip_pj, totals.leakage_energy_pj)]
+    of_peak = share_text(totals.macs, totals.cycles * peak_macs_per_cycle)
+    pairs = [
+        ("energy", f"{energy[0]}, of which on chip {energy[1]}, leakage {energy[2]}"),
+        ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}"),
+        *(("throughput", _throughput(phase, len(report.phases) > 1)) for phase in report.phases if phase.latency_s),
+        ("speed", f"{significant(totals.tops)} TOPS, {of_peak} of the array's peak"),
+        ("efficiency", f"{significant(totals.tops_per_w)} TOPS/W at {significant(totals.power_mw)} mW, DRAM included"),
+        ("area", f"{significant(totals.area_mm2)} mm2, without DRAM"),
+        ("psums", f"{totals.psum_energy_share:.1%} of the energy"),
+        ("assumed", f"{totals.assumed_energy_share:.1%} of the energy and {totals.assumed_area_share:.1%} of the area "
+                    "rest on assumed constants"),
+    ]  # fmt: skip
+    return _pairs(pairs)
+
+
+def _throughput(phase: PhaseRow, several: bool) -> str:
+    """Inferences per second where a phase is one, tokens per second where it makes them."""
+    size = f"{phase.tokens:,} token{'s' * (phase.tokens > 1)} x batch {phase.batch}"
+    if phase.kind == "encode":
+        text = f"{significant(phase.batch / phase.latency_s)} inferences/s ({size})"
+    else:
+        text = f"{significant(phase.tokens_per_s)} tokens/s ({size}, context {phase.context:,})"
+    name = f"{phase.name}: " if several or phase.name != phase.kind else f"{phase.kind} "
+    energy = f"; {scaled_text(phase.energy_pj, ENERGY_UNITS)} in {scaled_text(phase.latency_s, TIME_UNITS)}" if several else ""
+    return name + text + energy
+
+
+def operand_of(row: Row) -> str:
+    """The operand column of a row: its operand, `leakage`, or `compute` where nothing is moved."""
+    if row.action == "leakage":
+        return "leakage"
+    return "compute" if row.operand in ("", "lut") else row.operand
+
+
+def energy_by_block(report: Report) -> dict[str, dict[str, float]]:
+    """Energy, pJ, by block and by `operand_of`, blocks in the report's order."""
+    cells: dict[str, dict[str, list[float]]] = {block.block: defaultdict(list) for block in report.blocks}
+    for row in report.rows:
+        cells.setdefault(row.block, defaultdict(list))[operand_of(row)].append(row.energy_pj)
+    return {block: {name: math.fsum(parts) for name, parts in line.items()} for block, line in cells.items()}
+
+
+def operands_in(energy: dict[str, dict[str, float]]) -> list[str]:
+    """The operands that carry energy, in the order of `OPERANDS`."""
+    found = {name for line in energy.values() for name, pj in line.items() if pj > 0}
+    return [name for name in OPERANDS if name in found] + sorted(found - set(OPERANDS))
+
+
+def _energy_table(report: Report) -> RenderableType:
+    energy = energy_by_block(report)
+    names = operands_in(energy)
+    whole = report.totals.energy_pj
+    size, unit = _unit(whole, ENERGY_UNITS)
+    decimals = max(0, 3 - math.floor(math.log10(whole / size))) if whole else 0
+
+    def line(label: str, cells: dict[str, float]) -> tuple[str, ...]:
+        values = [f"{cells[name] / size:,.{decimals}f}" if cells.get(name) else "-" for name in names]
+        total = math.fsum(cells.values())
+        return (label, *values, f"{total / size:,.{decimals}f}", share_text(total, whole))
+
+    totals = {name: math.fsum(cells.get(name, 0.0) for cells in energy.values()) for name in names}
+    rows = [line(block, cells) for block, cells in energy.items()]
+    rows.append(line("total", totals))
+    rows.append(("share", *(share_text(totals[name], whole) for name in names), share_text(whole, whole), ""))
+    columns = ("block", *(f">{name}" for name in names), ">total", ">share")
+    return table(f"Energy by block and operand, {unit}", columns, rows)
+
+
+def _block_table(report: Report) -> RenderableType:
+    whole = report.totals.area_mm2
+    leakage = math.fsum(block.leakage_mw for block in report.blocks)
+    rows = []
+    for block in report.blocks:
+        on_die = block.die == "logic"
+        area = (f"{block.area_mm2:.4f}", share_text(block.area_mm2, whole)) if on_die else ("-", "-")
+        rest = "background power" if not on_die else "assumed area" if block.area_assumed else ""
+        rows.append((block.block, *area, f"{block.leakage_mw:.3f}", share_text(block.leakage_mw, leakage), rest))
+    rows.append(("total", f"{whole:.4f}", share_text(whole, whole), f"{leakage:.3f}", share_text(leakage, leakage), ""))
+    columns = ("block", ">area mm2", ">share", ">leakage mW", ">share", "")
+    return table("Area and leakage by block", columns, rows, total=True)
+
+
+@dataclass(frozen=True)
+class OpGroup:
+    """Ops that differ in nothing but the layer they belong to; `cycles` and `energy_pj` are of all."""
+
+    name: str
+    ops: tuple[OpRow, ...]
+    cycles: int
+    energy_pj: float
+
+
+def op_groups(report: Report) -> list[OpGroup]:
+    """The ops, equal ones of different layers as one group, in order of first appearance."""
+    groups: dict[tuple[str, str, int, int, float], list[OpRow]] = defaultdict(list)
+    for op in report.ops:
+        groups[(op.phase, layerless(op.name), op.macs, op.cycles, op.energy_pj)].append(op)
+    return [
+        OpGroup(key[1], tuple(ops), sum(op.cycles for op in ops), math.fsum(op.energy_pj for op in ops))
+        for key, ops in groups.items()
+    ]
+
+
+def layerless(name: str) -> str:
+    """An op's name with its layer numbers blotted out: `encoder.layer.*.output.dense`."""
+    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+
+
+def _op_table(report: Report, peak_macs_per_cycle: int) -> RenderableType:
+    """The ops that matter most: by their share of the energy or of the cycles, whichever is larger."""
+    totals = report.totals
+
+    def weight(group: OpGroup) -> float:
+        return max(group.energy_pj / (totals.energy_pj or 1), group.cycles / (totals.cycles or 1))
+
+    groups = op_groups(report)
+    several = len(report.phases) > 1
+    rows = []
+    for group in sorted(groups, key=weight, reverse=True)[:TOP_OPS]:
+        first = group.ops[0]
+        busy = share_text(first.macs, first.cycles * peak_macs_per_cycle) if first.macs else "-"
+        name = f"{first.phase}: {group.name}" if several else group.name
+        rows.append((
+            _tail(name), f"x{len(group.ops)}", scaled_text(group.energy_pj, ENERGY_UNITS),
+            share_text(group.energy_pj, totals.energy_pj), share_text(group.cycles, totals.cycles), busy, first.bound_by,
+        ))  # fmt: skip
+    title = f"Largest ops, {len(rows)} of {len(groups)} kinds; layers of one kind together"
+    return table(title, ("op", ">", ">energy", ">share", ">of cycles", ">of peak", "bound by"), rows)
+
+
+def _tail(name: str) -> str:
+    """The end of a long name: that is where ops differ."""
+    return name if len(name) <= OP_WIDTH else "…" + name[-(OP_WIDTH - 1) :]
+
+
+def _bound_table(report: Report) -> RenderableType:
+    cycles: dict[str, int] = defaultdict(int)
+    ops: dict[str, int] = defaultdict(int)
+    for op in report.ops:
+        cycles[op.bound_by] += op.cycles
+        ops[op.bound_by] += 1
+    whole = report.totals.cycles
+    rows = []
+    for name in sorted(cycles, key=lambda name: (-cycles[name], name)):
+        bar = "█" * round(BAR_WIDTH * cycles[name] / whole) if whole else ""
+        rows.append((name, count_text(cycles[name]), share_text(cycles[name], whole), count_text(ops[name]), bar))
+    return table("What bound the cycles", ("bound by", ">cycles", ">share", ">ops", ""), rows)
+
+
+def _infeasible(report: Report) -> RenderableType:
+    """Ops that did not run, equal ones together: what they need, what there is, and what would help."""
+    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for row in report.infeasible:
+        need = f"needs {row.demand:,} {row.unit}, {row.resource} has {row.bound:,} ({row.demand - row.bound:,} short)"
+        groups[(layerless(row.op), need, row.lever)].append(row.macs)
+    lines = [Text("Ops that cannot run here, in no number above", style="bold")]
+    for (name, need, lever), macs in groups.items():
+        lines.append(Text(f"  {name} x{len(macs)}, {sum(macs):,} MACs", style="yellow"))
+        lines.append(Text(f"    {need}\n    would help: {lever}"))
+    return Group(*lines, Text())
