@@ -15,7 +15,7 @@ test: $(VENV)/.test lint
 	$(PYTEST)
 
 test-all: $(VENV)/.oracles lint
-	$(PYTEST) -m "oracles or slow or gpu or not oracles"
+	$(PYTEST) -m ""
 
 bench: $(VENV)/.test
 	$(PYTEST) tests/benchmarks --benchmark-only

@@ -66,6 +66,8 @@ def _report(
             ("workload", trace.name),
             ("workload_hash", trace_hash(trace)),
         ),
+        peak_macs_per_cycle=machine.peak_macs_per_cycle,
+        peak_dram_bytes_per_cycle=float(machine.period_fs / machine.dram.fs_per_byte),
         totals=totals(rows, ops, blocks, period_s),
         phases=tuple(_phase_row(phase, ops, period_s) for phase in trace.phases),
         ops=tuple(ops),

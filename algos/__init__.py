@@ -1,1 +1,1 @@
-"""Compression algorithms for PyTorch models: APSQ, GQA-LUT, rotation, block vector quantisation."""
+"""Home of the PyTorch compression algorithms; their schemes are in `accelsim.schemes`. None is here yet."""

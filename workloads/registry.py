@@ -29,10 +29,12 @@ class Widths:
 
 @dataclass(frozen=True)
 class Model:
-    """How to build a model, and which phases it has."""
+    """How to build a model, which phases it has, and how many positions it learned."""
 
     create: Callable[[], PreTrainedModel]
     phases: tuple[PhaseKind, ...]
+    max_tokens: int | None = None
+    """Learned positions end here; rotary ones do not."""
 
 
 def build(name: str, *, seq: int, batch: int = 1, phase: PhaseKind, widths: Widths = Widths()) -> Trace:
@@ -50,6 +52,9 @@ def build(name: str, *, seq: int, batch: int = 1, phase: PhaseKind, widths: Widt
         raise user_error("workload", name, f"has no phase {phase!r}", did_you_mean(phase, model.phases))
     if seq < 1 or batch < 1:
         raise user_error("workload", name, f"seq {seq}, batch {batch}", "give sizes of at least 1")
+    tokens = seq + (phase == "decode")
+    if model.max_tokens is not None and tokens > model.max_tokens:
+        raise user_error("workload", name, f"{tokens} tokens", f"its positions end at {model.max_tokens}")
     with META:
         network = model.create().eval()
     inputs: dict[str, object] = {"input_ids": torch.zeros((batch, seq), dtype=torch.long, device=META)}
@@ -109,6 +114,6 @@ def _llama2_7b() -> PreTrainedModel:
 
 
 MODELS: dict[str, Model] = {
-    "bert-base": Model(_bert_base, ("encode",)),
+    "bert-base": Model(_bert_base, ("encode",), max_tokens=512),
     "llama2-7b": Model(_llama2_7b, ("prefill", "decode")),
 }

@@ -1,11 +1,14 @@
 """The command group, and what a failing command answers and exits with.
 
-0 done, 1 a bug of ours, 2 a mistake in the input, 130 stopped by Ctrl-C, 141 nobody reads the output.
+0 done, 1 output that nobody takes (a closed pipe, a full disk) or a bug of ours, 2 a mistake in the
+input, 130 stopped by Ctrl-C.
+
 Nothing heavy is imported here or at the top of a command's module, so that `--help` is instant.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import io
 import os
@@ -21,7 +24,7 @@ from accelsim.cli.listing import list_, schema
 from accelsim.cli.simulating import simulate
 from accelsim.errors import UserError
 
-BUG, MISTAKE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
 
 
 class App(click.Group):
@@ -50,15 +53,16 @@ class App(click.Group):
             return MISTAKE
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
-        except BrokenPipeError:
-            # What is still buffered has no reader; the interpreter would complain when it flushes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return BROKEN_PIPE
+        except OSError as error:
+            _drop_output()
+            if not isinstance(error, BrokenPipeError):
+                click.echo(f"accelsim: {error}", err=True)
+            return FAILED
         except Exception as error:
             if type(error).__name__ != "BrokenInvariant":  # imported by name, it would load the simulator
                 raise
             click.echo(f"accelsim contradicts itself, please report it: {error}", err=True)
-            return BUG
+            return FAILED
         return code if isinstance(code, int) else 0
 
     def resolve_command(
@@ -95,8 +99,16 @@ for command in (simulate, area, explain, trace, list_, schema):
     cli.add_command(command)
 
 
+def _drop_output() -> None:
+    """Forget what is still buffered: it cannot be written, and the interpreter would complain at its end."""
+    with contextlib.suppress(OSError):  # a test's standard output has no file behind it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Entry point of the `accelsim` command."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without µ gets a ? for it
     cli.main(prog_name="accelsim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import click
 from accelsim.errors import Fault, UserError, user_error
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from accelsim.spec import ArchSpec
 
@@ -64,15 +65,17 @@ def _output_fault(path: Path, suffixes: tuple[str, ...]) -> Fault | None:
     from accelsim.report.files import probe
 
     allowed = " or ".join(suffixes)
-    if not path.name.endswith(suffixes):
-        found = f"cannot write {path.suffix}" if path.suffix else "the name has no suffix"
-        return _fault(path, found, f"use {allowed}")
-    if path.is_dir():
-        return _fault(path, "this is a folder", f"name a file in it, ending in {allowed}")
-    if not path.parent.is_dir():
-        return _fault(path, f"no such folder: {path.parent}", f"create it first: mkdir -p {path.parent}")
     try:
+        if path.is_dir():
+            return _fault(path, "this is a folder", f"name a file in it, ending in {allowed}")
+        if not path.name.endswith(suffixes):
+            found = f"cannot write {path.suffix}" if path.suffix else "the name has no suffix"
+            return _fault(path, found, f"use {allowed}")
+        if not path.parent.is_dir():
+            return _fault(path, f"no such folder: {path.parent}", f"create it first: mkdir -p {path.parent}")
         probe(path)
+    except OSError as error:  # a name that the file system refuses
+        return _fault(path, error.strerror or str(error), "name a writable place")
     except UserError as error:
         return error.faults[0]
     return None
@@ -98,24 +101,26 @@ def technology_text(spec: ArchSpec) -> str:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print to standard output at most `WIDTH` columns wide; in colour only on a terminal."""
-    console = _console()
-    for part in parts:
-        console.print(part)
+    """Print to standard output, `WIDTH` columns wide on every terminal; in colour only on a terminal.
+
+    A narrower terminal breaks the lines itself: tables squeezed into it would be harder to read.
+    """
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    page = Console(
+        file=io.StringIO(), width=WIDTH, force_terminal=terminal, no_color=not terminal,
+        highlight=False, markup=False, emoji=False,
+    )  # fmt: skip
+    page.print(*parts, sep="")
+    assert isinstance(page.file, io.StringIO)
+    lines = page.file.getvalue().split("\n")
+    click.echo("\n".join(line.rstrip() for line in lines).rstrip())
 
 
 def wrote(path: Path) -> None:
     """Say that a file is there."""
     click.echo(f"wrote {path}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, markup=False, emoji=False, force_terminal=terminal, no_color=not terminal)
-    console.width = min(WIDTH, console.width) if terminal else WIDTH
-    return console
 
 
 def missing(name: str, what: str, fix: str) -> UserError:

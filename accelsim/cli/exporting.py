@@ -91,8 +91,8 @@ def _tell(made: Trace) -> None:
     ops = sum(len(phase.ops) for phase in made.phases)
     click.echo(f"{made.name}: {ops:,} ops, {made.macs:,} MACs")
     oracle = made.oracle
-    verdict = "not checked" if oracle.macs is None else "equal" if oracle.macs == made.macs else f"differ: {oracle.macs:,}"
-    click.echo(f"oracle: {verdict} ({oracle.method})")
+    verdict = "equal" if oracle.macs == made.macs else f"differ: {oracle.macs:,}"
+    click.echo(f"oracle: {'not checked' if oracle.macs is None else verdict} ({oracle.method})")
     for op in made.unknown_ops:
         click.echo(f"unknown op, not in the MACs: {op.function} in {op.module or 'the model'} x{op.count}")
     if not made.unknown_ops:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from accelsim.hardware.block import Cost
     from accelsim.hardware.machine import Machine
+    from accelsim.spec.provenance import Value
 
 AREA_EPILOG = """\b
 Examples:
@@ -35,7 +36,7 @@ CACTI), third-party, derived (scaled or fitted), assumed."""
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save the table.")
 @set_option("arch.array.po=32")
 def area(arch: str, json_path: Path | None, overrides: tuple[str, ...]) -> None:
-    """Area of ARCH by block, with the source of every number."""
+    """Area of ARCH by block, with sources."""
     check_outputs([(json_path, (".json",))], (arch,))
     from rich.text import Text
 
@@ -48,7 +49,7 @@ def area(arch: str, json_path: Path | None, overrides: tuple[str, ...]) -> None:
     machine = build_machine(spec)
     whole = machine.total_area_mm2
     sources = Sources()
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (block.name, f"{block.area_mm2.value:.4f}", share_text(block.area_mm2.value, whole), block.area_mm2.confidence,
          sources.number(block.area_mm2))
         for block in machine.blocks() if block.die == "logic"
@@ -56,8 +57,8 @@ def area(arch: str, json_path: Path | None, overrides: tuple[str, ...]) -> None:
     rows.append(("total", f"{whole:.4f}", share_text(whole, whole), "", ""))
     title = f"Area of {spec.name}: {technology_text(spec)}; {array_text(spec)}"
     columns = ("block", ">mm2", ">share", "confidence", "source")
-    assumed = f"{share_text(_assumed_mm2(machine), whole)} of the area rests on assumed constants; DRAM dies are not in it."
-    show(table(title, columns, rows, total=True), Text(assumed), sources.text())
+    assumed = f"{share_text(_assumed_mm2(machine), whole)} of it rests on assumed constants. DRAM dies are not in it."
+    show(table(title, columns, rows, sums=1), Text(assumed), sources.text())
     if json_path is not None:
         write_whole(json_path, _area_json(spec.name, machine).encode())
         wrote(json_path)
@@ -67,24 +68,30 @@ def area(arch: str, json_path: Path | None, overrides: tuple[str, ...]) -> None:
 @click.argument("arch")
 @set_option("arch.technology.clock_mhz=800")
 def explain(arch: str, overrides: tuple[str, ...]) -> None:
-    """Every value of ARCH and where it comes from, every block's constants, and the peaks they add up to."""
-    from accelsim.cli.peaks import peak_rows, port_rows
+    """Values of ARCH with their origin, block constants, peaks."""
+    from rich.text import Text
+
+    from accelsim.cli.peaks import PORT_COLUMNS, peak_rows, port_rows
     from accelsim.hardware.machine import build_machine
     from accelsim.report.terminal import table
     from accelsim.spec import load_arch_resolved, resolved_rows
 
     resolved = load_arch_resolved(arch, arch_overrides(overrides))
     machine = build_machine(resolved.spec)
-    spec_rows = [(key, _value_text(value), origin) for key, value, origin in resolved_rows(resolved)]
+    leaves = [leaf for leaf in resolved_rows(resolved) if leaf[0] != "description"]  # the one long value
+    spec_rows = [(key, _value_text(value), origin) for key, value, origin in leaves]
     sources = Sources()
     constants = _constant_rows(machine, sources)
     parts: list[RenderableType] = [
+        Text(resolved.spec.description),
         table(f"Spec of {resolved.spec.name}", ("key", "value", "origin"), spec_rows),
+        Text("A cost that is left out is computed from the technology tables:\n"),
         table("Constants", ("block", "constant", ">value", "unit", "confidence", "source"), constants),
         sources.text(),
+        Text(),
         table("Peaks", ("peak", ">value", "unit"), peak_rows(machine)),
-        table("Ports, bits per core cycle", ("buffer", ">reads", ">array takes", ">writes", ">array gives", "limits"), port_rows(machine)),
-    ]  # fmt: skip
+        table("Ports, bits per core cycle", PORT_COLUMNS, port_rows(machine)),
+    ]
     show(*parts)
 
 
@@ -112,7 +119,7 @@ class Sources:
 
 
 def _constant_rows(machine: Machine, sources: Sources) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for block in machine.blocks():
         costs = [(name, action.energy_pj, f"pJ / {action.unit}") for name, action in block.actions.items()]
         if block.die == "logic":
@@ -139,7 +146,10 @@ def _area_json(name: str, machine: Machine) -> str:
     return json.dumps({"schema_version": 1, "arch": name, "totals": totals, "blocks": blocks}, indent=1) + "\n"
 
 
-def _value_text(value: object) -> str:
+def _value_text(value: Value) -> str:
+    """As YAML would write it."""
     if value is None:
-        return "from the tables"
+        return "left out"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -11,7 +11,7 @@ from accelsim.cli.common import array_text, show
 
 @click.command("list", epilog="\b\nExample:\n  accelsim list")
 def list_() -> None:
-    """Shipped accelerators and workloads, by the names other commands take."""
+    """Shipped accelerators and workloads by name."""
     from rich.text import Text
 
     from accelsim.report.terminal import count_text, table
@@ -37,7 +37,7 @@ def list_() -> None:
 @click.command(epilog="\b\nExamples:\n  accelsim schema > arch.schema.json\n  accelsim schema trace")
 @click.argument("what", type=click.Choice(("arch", "trace")), default="arch")
 def schema(what: str) -> None:
-    """JSON schema of an accelerator spec (arch, the default) or of a workload trace."""
+    """JSON schema of a spec (arch, the default) or a trace."""
     from accelsim.spec import ArchSpec
     from accelsim.workload import trace_json_schema
 

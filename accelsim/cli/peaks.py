@@ -6,8 +6,8 @@ from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.systolic import Systolic
 
-BITS_PER_BYTE = 8
 FS_PER_NS = 1_000_000
+PORT_COLUMNS = ("buffer", ">reads", ">array takes", ">writes", ">array gives", "limits")
 
 
 def peak_rows(machine: Machine) -> list[tuple[str, str, str]]:

@@ -29,8 +29,8 @@ MxKxN (or BxMxKxN). 'accelsim list' shows what is shipped.
 
 \b
 Keys of --set:
-  arch.*                     any key of the spec: 'accelsim explain ARCH' lists them
-  workload.psum.bits         width of stored partial sums, on every matmul and conv; below 16: APSQ
+  arch.KEY                   any key of the spec, as 'accelsim explain ARCH' lists them
+  workload.psum.bits         stored width of partial sums in every matmul and conv; below 16: APSQ
   workload.psum.group_size   APSQ group size"""
 
 
@@ -39,9 +39,7 @@ Keys of --set:
 @click.argument("workload")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save the whole report.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="F.csv", help="Save the energy rows.")
-@click.option(
-    "--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|F.svg|F.pdf", help="Draw energy, area, roofline."
-)  # fmt: skip
+@click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Draw the report.")
 @set_option("workload.psum.bits=8")
 def simulate(
     arch: str,
@@ -61,21 +59,18 @@ def simulate(
     spec = load_arch(arch, arch_sets)
     trace = workload_overrides(load_trace(workload), workload_sets)
     _say_if_compiling()
-    from accelsim.hardware.machine import build_machine
-    from accelsim.report.plot import Roofs, save_plot
+    from accelsim.report.plot import save_plot
     from accelsim.report.terminal import render
     from accelsim.simulation import simulate as run
 
     report = run(spec, trace)
-    machine = build_machine(spec)
-    show(render(report, _header(spec, report), machine.peak_macs_per_cycle))
+    show(render(report, _header(spec, report)))
     for path in (json_path, csv_path):
         if path is not None:
             report.save(path)
             wrote(path)
     if plot_path is not None:
-        roofs = Roofs(machine.peak_macs_per_cycle, float(machine.period_fs / machine.dram.fs_per_byte))
-        save_plot(report, plot_path, roofs)
+        save_plot(report, plot_path)
         wrote(plot_path)
 
 

@@ -25,14 +25,14 @@ nothing runs and heads are left, the program is deadlocked: a result that names 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numba
 import numpy as np
 
-from accelsim.program.program import Ints, Program, Queue
-
-_RELEASE, _SIGNAL = 0, 1
+from accelsim.program.program import Ints, Program, Queue, TokenUse
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run(program: Program) -> Timeline:
     Raises OverflowError when durations could add up past int64 femtoseconds (2.5 hours).
     """
     queues = program.queues
-    busy, latency = (_concat(program, name) for name in ("busy_fs", "latency_fs"))
+    busy, latency = _concat([queue.busy_fs for queue in queues]), _concat([queue.latency_fs for queue in queues])
     if float(busy.sum(dtype=np.float64) + latency.sum(dtype=np.float64)) > 2.0**62:
         raise OverflowError("the program lasts longer than int64 femtoseconds can count")
     first = np.cumsum([0, *(len(queue) for queue in queues)]).astype(np.int64)
@@ -82,17 +82,15 @@ def run(program: Program) -> Timeline:
     starts = tuple(start[first[q] : first[q + 1]] for q in range(len(queues)))
     finishes = tuple(finish[first[q] : first[q + 1]] for q in range(len(queues)))
     makespan = int(finish.max(initial=0))
-    uses = tuple(
-        _use(program, r, makespan, starts) for r in range(len(program.resources))
-    )
+    uses = tuple(_use(program, r, makespan, starts) for r in range(len(program.resources)))
     return Timeline(program, starts, finishes, makespan, uses, _stuck(queues, starts))
 
 
-def _concat(program: Program, name: str) -> Ints:
-    return np.concatenate([getattr(queue, name) for queue in program.queues] or [np.zeros(0, np.int64)]).astype(np.int64)
+def _concat(parts: Sequence[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *parts], dtype=np.int64)
 
 
-def _tokens(program: Program, uses: list) -> tuple[Ints, Ints]:  # type: ignore[type-arg]
+def _tokens(program: Program, uses: Sequence[Sequence[TokenUse]]) -> tuple[Ints, Ints]:
     """Per queue the channels it uses, and per instruction how many tokens of each."""
     index = {channel.name: i for i, channel in enumerate(program.channels)}
     width = max((len(use) for use in uses), default=0) or 1
@@ -134,8 +132,9 @@ _I1, _I2 = "int64[:]", "int64[:, :]"
 _SIGNATURE = f"Tuple(({_I1}, {_I1}))({_I1}, {_I2}, {_I1}, {_I1}, {_I2}, {_I2}, {_I2}, {_I2}, {_I1}, {_I1})"
 
 
+@no_type_check
 @numba.njit(_SIGNATURE, cache=True)
-def _run(first, held, busy, latency, wait_channel, wait_count, signal_channel, signal_count, credits, capacity):  # type: ignore[no-untyped-def]
+def _run(first, held, busy, latency, wait_channel, wait_count, signal_channel, signal_count, credits, capacity):
     queues = first.size - 1
     start = np.full(busy.size, -1, np.int64)
     finish = np.full(busy.size, -1, np.int64)
@@ -183,7 +182,7 @@ def _run(first, held, busy, latency, wait_channel, wait_count, signal_channel, s
             ready_since[best] = -1
         if len(events) == 0:
             break
-        now = events[0][0]
+        now = np.int64(events[0][0])
         while len(events) > 0 and events[0][0] == now:
             _, _, kind, q, i = heapq.heappop(events)
             if kind == 0:

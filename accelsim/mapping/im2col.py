@@ -7,6 +7,8 @@ in the padding hold no element. Elements are distinct: an input that several pai
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +30,19 @@ def distinct_inputs(
     Arrays of chunk starts and extents in flattened indices; returns shape (rows, reductions).
     """
     if conv.r == conv.s == 1 and conv.padding == (0, 0):
-        return np.multiply.outer(row_extent, red_extent)
+        product: NDArray[np.int64] = np.multiply.outer(row_extent, red_extent)
+        return product
     shape = np.array(
         [conv.p, conv.q, conv.s, conv.c, conv.h, conv.w, *conv.stride, *conv.padding, *conv.dilation], dtype=np.int64
     )
     elements = conv.n * conv.c * conv.h * conv.w
-    return _distinct(row_start, row_extent, red_start, red_extent, shape, elements)
+    counts: NDArray[np.int64] = _distinct(row_start, row_extent, red_start, red_extent, shape, elements)
+    return counts
 
 
+@no_type_check
 @numba.njit(_SIGNATURE, cache=True)
-def _distinct(row_start, row_extent, red_start, red_extent, shape, elements):  # type: ignore[no-untyped-def]
+def _distinct(row_start, row_extent, red_start, red_extent, shape, elements):
     p_all, q_all, s_all, c_all, height, width = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
     stride_h, stride_w, pad_h, pad_w, dil_h, dil_w = shape[6], shape[7], shape[8], shape[9], shape[10], shape[11]
     seen = np.zeros(elements, np.int64)  # the tile that touched an element last, so no clearing between tiles

@@ -49,7 +49,9 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
     """All flows of one matmul or conv; flows without words are left out."""
     flows = [
         *_input_flows(problem, mapping, machine.ifmap_buffer, machine.dram, "ifmap", "ifmap", problem.ifmap_bits),
-        *_input_flows(problem, mapping, machine.weight_buffer, machine.dram, "weight", weight_name, problem.weight_bits),
+        *_input_flows(
+            problem, mapping, machine.weight_buffer, machine.dram, "weight", weight_name, problem.weight_bits
+        ),
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),

@@ -76,4 +76,3 @@ def _shares(amount: int, chunks: int) -> Ints:
     """`amount` in `chunks` parts that differ by one at most."""
     base, more = divmod(amount, chunks)
     return np.array([base + 1] * more + [base] * (chunks - more), np.int64)
-

@@ -26,7 +26,9 @@ def save(report: Report, path: Path) -> None:
     elif path.suffix == ".csv":
         text = to_csv(report)
     else:
-        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}", "use .json or .csv")
+        raise user_error(
+            str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}", "use .json or .csv"
+        )
     write_whole(path, text.encode())
 
 
@@ -35,6 +37,8 @@ def to_json(report: Report) -> str:
     document = {
         "schema_version": SCHEMA_VERSION,
         "provenance": dict(report.provenance),
+        "peaks": {"macs_per_cycle": report.peak_macs_per_cycle,
+                  "dram_bytes_per_cycle": report.peak_dram_bytes_per_cycle},
         "totals": dataclasses.asdict(report.totals),
         "macs": {"trace": report.trace_macs, "oracle": report.oracle_macs, "check": report.mac_check,
                  "method": report.oracle_method},

@@ -31,7 +31,9 @@ def check(report: Report) -> None:
 def _check_values(report: Report) -> None:
     for row in report.rows:
         if not (math.isfinite(row.energy_pj) and row.energy_pj >= 0 and row.count >= 0):
-            raise BrokenInvariant(row.block, f"{row.op}: {row.action} of {row.operand}: {row.count}, {row.energy_pj} pJ")
+            raise BrokenInvariant(
+                row.block, f"{row.op}: {row.action} of {row.operand}: {row.count}, {row.energy_pj} pJ"
+            )
         if row.bits_useful > row.bits_moved:
             raise BrokenInvariant(row.block, f"{row.op}: {row.operand} carries more bits than it moves")
 

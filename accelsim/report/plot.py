@@ -17,6 +17,7 @@ from accelsim.report.terminal import (
     op_groups,
     operands_in,
     scaled_text,
+    share_text,
     significant,
 )
 
@@ -35,26 +36,14 @@ COLOURS = {
     "ifmap": "#4c78a8", "weight": "#f58518", "kv": "#eeca3b", "bias": "#b279a2", "codebook": "#9d755d",
     "psum": "#e45756", "ofmap": "#54a24b", "compute": "#72b7b2", "leakage": "#bab0ac",
 }  # fmt: skip
-OTHERS = ("#4c78a8", "#e45756", "#54a24b", "#f58518", "#b279a2", "#9d755d", "#eeca3b", "#bab0ac")
-STYLE = {
-    "svg.hashsalt": "accelsim", "font.size": 9.0, "axes.titlesize": 10.5, "axes.titleweight": "bold",
-    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-}  # fmt: skip
+BOUND_COLOURS = {"array": "#4c78a8", "dram": "#e45756", "latency": "#bab0ac"}
+OTHERS = ("#54a24b", "#f58518", "#b279a2", "#9d755d", "#eeca3b", "#72b7b2")
 
 
-@dataclass(frozen=True)
-class Roofs:
-    """The machine's two limits: MACs per core cycle, and DRAM bytes per core cycle after row misses."""
-
-    peak_macs_per_cycle: int
-    dram_bytes_per_cycle: float
-
-
-def save_plot(report: Report, path: str | Path, roofs: Roofs | None = None) -> None:
+def save_plot(report: Report, path: str | Path) -> None:
     """Draw the report into a `.png`, `.svg` or `.pdf` file, written whole or not at all.
 
-    Equal reports give equal bytes. Without `roofs` the roofline panel shows the ops alone. Raises
-    UserError for another suffix or an unwritable place.
+    Equal reports give equal bytes. Raises UserError for another suffix or an unwritable place.
     """
     path = Path(path)
     if path.suffix not in METADATA:
@@ -63,27 +52,31 @@ def save_plot(report: Report, path: str | Path, roofs: Roofs | None = None) -> N
     import matplotlib
 
     data = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure = draw(report, roofs)
+    with matplotlib.rc_context({
+        "svg.hashsalt": "accelsim", "font.size": 9.0, "axes.titlesize": 10.5, "axes.titleweight": "bold",
+        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    }):  # fmt: skip
+        figure = draw(report)
         figure.savefig(data, format=path.suffix[1:], dpi=150, metadata=METADATA[path.suffix])
     write_whole(path, data.getvalue())
 
 
-def draw(report: Report, roofs: Roofs | None = None) -> Figure:
+def draw(report: Report) -> Figure:
     """The figure itself, for a notebook."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    axes = figure.subplot_mosaic([["energy", "area"], ["roofline", "roofline"]], width_ratios=[1.9, 1], height_ratios=[1, 1.15])
+    figure = Figure(figsize=(11, 8), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.1])[:, 0]
+    energy, area = upper.subplots(1, 2, width_ratios=[1.7, 1])
     totals, names = report.totals, dict(report.provenance)
-    figure.suptitle(
-        f"{names.get('workload', '')} on {names.get('arch', '')}: {scaled_text(totals.energy_pj, ENERGY_UNITS)}, "
-        f"{scaled_text(totals.latency_s, TIME_UNITS)}, {significant(totals.tops)} TOPS, {significant(totals.area_mm2)} mm$^2$",
-        fontsize=12, x=0.012, ha="left",
-    )  # fmt: skip
-    _energy(axes["energy"], report)
-    _area(axes["area"], report)
-    _roofline(axes["roofline"], report, roofs)
+    cost = f"{scaled_text(totals.energy_pj, ENERGY_UNITS)}, {scaled_text(totals.latency_s, TIME_UNITS)}"
+    size = f"{significant(totals.tops)} TOPS, {significant(totals.area_mm2)} mm$^2$"
+    title = f"{names.get('workload', '')} on {names.get('arch', '')}: {cost}, {size}"
+    figure.suptitle(title, fontsize=12, x=0.012, ha="left")
+    _energy(energy, report)
+    _area(area, report)
+    _roofline(lower.subplots(), report)
     return figure
 
 
@@ -97,15 +90,19 @@ def _energy(axes: Axes, report: Report) -> None:
         axes.barh(blocks, widths, left=left, label=name, color=COLOURS.get(name, OTHERS[number % len(OTHERS)]))
         left = [start + width for start, width in zip(left, widths, strict=True)]
     for row, length in enumerate(left):
-        axes.annotate(f"{length * size / (report.totals.energy_pj or 1):.1%}", (length, row), xytext=(4, 0),
-                      textcoords="offset points", va="center", fontsize=8, color="0.35")  # fmt: skip
+        _note(axes, share_text(length * size, report.totals.energy_pj), length, row)
     axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.12 * max(left) or 1)
     axes.set_xlabel(f"energy ({unit})")
     axes.set_title("Energy by block and operand")
     axes.grid(axis="x", color="0.9")
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", ncols=2, fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), ncols=len(COLOURS), frameon=False, fontsize=8,
+                columnspacing=1.0, handlelength=1.0, handletextpad=0.4, borderpad=0)  # fmt: skip
+
+
+def _note(axes: Axes, text: str, x: float, y: float) -> None:
+    """Small grey text to the right of a bar's end."""
+    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color="0.35")
 
 
 def _area(axes: Axes, report: Report) -> None:
@@ -113,11 +110,9 @@ def _area(axes: Axes, report: Report) -> None:
     colours = ["#bab0ac" if block.area_assumed else "#4c78a8" for block in blocks]
     axes.barh([block.block for block in blocks], [block.area_mm2 for block in blocks], color=colours)
     for row, block in enumerate(blocks):
-        axes.annotate(f"{block.area_mm2:.3f}", (block.area_mm2, row), xytext=(4, 0), textcoords="offset points",
-                      va="center", fontsize=8, color="0.35")  # fmt: skip
+        _note(axes, significant(block.area_mm2, 3), block.area_mm2, row)
     axes.invert_yaxis()
-    axes.margins(x=0.18)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.18 * max(block.area_mm2 for block in blocks) or 1)
     axes.set_xlabel("area (mm$^2$, without DRAM)")
     axes.set_title("Area by block (grey: assumed)")
     axes.grid(axis="x", color="0.9")
@@ -148,7 +143,9 @@ def _dots(report: Report) -> list[_Dot]:
     return dots
 
 
-def _roofline(axes: Axes, report: Report, roofs: Roofs | None) -> None:
+def _roofline(axes: Axes, report: Report) -> None:
+    from matplotlib.collections import PathCollection
+
     dots = _dots(report)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -156,32 +153,29 @@ def _roofline(axes: Axes, report: Report, roofs: Roofs | None) -> None:
     axes.set_ylabel("achieved (MAC per core cycle)")
     axes.set_title("Roofline: one dot per kind of op, larger dots take more of the time")
     axes.grid(which="major", color="0.9")
-    if roofs is not None:
-        _draw_roofs(axes, dots, roofs)
+    _draw_roofs(axes, dots, float(report.peak_macs_per_cycle), report.peak_dram_bytes_per_cycle)
     busiest = max((dot.cycles for dot in dots), default=1)
     for number, bound in enumerate(sorted({dot.bound_by for dot in dots})):
         mine = [dot for dot in dots if dot.bound_by == bound]
         axes.scatter(
             [dot.intensity for dot in mine], [dot.speed for dot in mine], label=f"bound by {bound}",
-            s=[30 + 170 * dot.cycles / busiest for dot in mine], color=OTHERS[number % len(OTHERS)],
+            s=[30 + 170 * dot.cycles / busiest for dot in mine],
+            color=BOUND_COLOURS.get(bound, OTHERS[number % len(OTHERS)]),
             alpha=0.75, edgecolor="white", linewidth=0.8, zorder=3,
         )  # fmt: skip
-    if dots:
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=8)
+    legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8, labelspacing=0.8)
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([60])
 
 
-def _draw_roofs(axes: Axes, dots: list[_Dot], roofs: Roofs) -> None:
+def _draw_roofs(axes: Axes, dots: list[_Dot], peak: float, slope: float) -> None:
     """The slanted bandwidth roof up to the ridge, then the flat one of the array."""
-    peak, slope = float(roofs.peak_macs_per_cycle), roofs.dram_bytes_per_cycle
     ridge = peak / slope
     low = min([ridge, *(dot.intensity for dot in dots)]) / 3
     high = max([ridge, *(dot.intensity for dot in dots)]) * 4
-    axes.plot([low, ridge, high], [low * slope, peak, peak], color="0.25", linewidth=1.4)
+    axes.plot([ridge, high], [peak, peak], color="0.2", linewidth=1.4, label=f"array, {significant(peak)} MAC/cycle")
+    dram = f"DRAM, {significant(slope, 3)} byte/cycle;\nmeets it at {significant(ridge, 3)} MAC/byte"
+    axes.plot([low, ridge], [low * slope, peak], color="0.2", linewidth=1.4, linestyle="--", label=dram)
     axes.set_xlim(low, high)
     axes.set_ylim(min([low * slope, *(dot.speed for dot in dots)]) / 1.5, peak * 2)
-    axes.annotate(f"array: {roofs.peak_macs_per_cycle:,} MAC/cycle", (high, peak), xytext=(-6, 5),
-                  textcoords="offset points", ha="right", fontsize=8, color="0.25")  # fmt: skip
-    axes.annotate(f"DRAM: {slope:.3g} byte/cycle", (low, low * slope), xytext=(8, 10), textcoords="offset points",
-                  fontsize=8, color="0.25", va="bottom")  # fmt: skip
-    axes.annotate(f"ridge {ridge:.3g}", (ridge, peak), xytext=(0, 5), textcoords="offset points", ha="right",
-                  fontsize=8, color="0.25")  # fmt: skip

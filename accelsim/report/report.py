@@ -148,9 +148,12 @@ class Totals:
 @dataclass(frozen=True)
 class Report:
     """Everything one simulation found. `trace_macs` counts infeasible ops too; `oracle_macs` is None
-    when nothing else could count them."""
+    when nothing else could count them. The two peaks are the machine's roofs: MACs per core cycle,
+    and DRAM bytes per core cycle after row misses."""
 
     provenance: tuple[tuple[str, str], ...]
+    peak_macs_per_cycle: int
+    peak_dram_bytes_per_cycle: float
     totals: Totals
     phases: tuple[PhaseRow, ...]
     ops: tuple[OpRow, ...]
@@ -182,9 +185,7 @@ class Report:
         save(self, Path(path))
 
 
-def totals(
-    rows: Sequence[Row], ops: Sequence[OpRow], blocks: Sequence[BlockRow], period_s: float
-) -> Totals:
+def totals(rows: Sequence[Row], ops: Sequence[OpRow], blocks: Sequence[BlockRow], period_s: float) -> Totals:
     """The one place where parts become sums (math.fsum, in row order)."""
     energy = math.fsum(row.energy_pj for row in rows)
     macs = sum(op.macs for op in ops)

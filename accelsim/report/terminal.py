@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -22,13 +23,15 @@ OPERANDS = ("ifmap", "weight", "kv", "bias", "codebook", "psum", "ofmap", "compu
 TOP_OPS = 10
 OP_WIDTH = 38
 BAR_WIDTH = 20
+RULED = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
+"""Lines under the head and above the sums, nowhere else."""
 
 
-def render(report: Report, header: Sequence[tuple[str, str]], peak_macs_per_cycle: int) -> RenderableType:
+def render(report: Report, header: Sequence[tuple[str, str]]) -> RenderableType:
     """The whole report under `header` (label and text; the first line is the title)."""
-    parts: list[RenderableType] = [_pairs(header), _mac_line(report), Text(), _totals(report, peak_macs_per_cycle)]
+    parts: list[RenderableType] = [_pairs(header), _mac_line(report), Text(), _totals(report)]
     parts += [Text(), _energy_table(report), _block_table(report)]
-    parts += [_op_table(report, peak_macs_per_cycle), _bound_table(report)]
+    parts += [_op_table(report), _bound_table(report)]
     if report.infeasible:
         parts.append(_infeasible(report))
     if report.unknown_ops:
@@ -37,16 +40,21 @@ def render(report: Report, header: Sequence[tuple[str, str]], peak_macs_per_cycl
     return Group(*parts)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, total: bool = False) -> RenderableType:
-    """A titled table; a column named `>x` is `x`, aligned right. With `total` the last row stands apart."""
-    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1))
-    for column in columns:
-        grid.add_column(Text(column.removeprefix(">")), justify="right" if column.startswith(">") else "left")
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], sums: int = 0) -> RenderableType:
+    """A titled table; a column named `>x` is `x`, aligned right. The last `sums` rows stand apart."""
+    grid = Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="")
+    for number, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        # What a line is about is never cut: the other columns wrap instead.
+        grid.add_column(Text(column.removeprefix(">")), justify=justify, no_wrap=number == 0, overflow="fold")
     lines = list(rows)
-    for number, line in enumerate(lines, start=1):
-        last = total and number == len(lines)
-        grid.add_row(*(Text(cell) for cell in line), style="bold" if last else None, end_section=number == len(lines) - 1 and total)
-    return grid
+    for line in lines[: len(lines) - sums]:
+        grid.add_row(*map(Text, line))
+    if sums:
+        grid.add_section()
+    for line in lines[len(lines) - sums :]:
+        grid.add_row(*map(Text, line))
+    return Group(Text(title, style="bold"), grid, Text())
 
 
 def count_text(value: int) -> str:
@@ -92,20 +100,20 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
 def _mac_line(report: Report) -> Text:
     """The trace's MACs against an independent count, or why there is none."""
     verdict = report.mac_check
-    line = Text("MACs: ", style="bold")
-    line.append(verdict, style={"equal": "green", "differ": "red", "not checked": "yellow"}[verdict])
-    line.append(f"   {report.trace_macs:,} in the trace, ", style="not bold")
-    oracle = "no independent count" if report.oracle_macs is None else f"{report.oracle_macs:,}"
-    line.append(f"{oracle} by {report.oracle_method}" if report.oracle_macs is not None else oracle, style="not bold")
-    if report.oracle_macs is None:
-        line.append(f" ({report.oracle_method})", style="not bold")
+    line = Text()
+    line.append("MACs: ", style="bold")
+    line.append(verdict, style={"equal": "bold green", "differ": "bold red", "not checked": "bold yellow"}[verdict])
+    oracle = "none" if report.oracle_macs is None else f"{report.oracle_macs:,}"
+    line.append(f"  {report.trace_macs:,} in the trace, {oracle} by the oracle\n      ({report.oracle_method})")
     return line
 
 
-def _totals(report: Report, peak_macs_per_cycle: int) -> Table:
+def _totals(report: Report) -> Table:
     totals = report.totals
-    energy = [scaled_text(pj, ENERGY_UNITS) for pj in (totals.energy_pj, totals.energy_on_chip_pj, totals.leakage_energy_pj)]
-    of_peak = share_text(totals.macs, totals.cycles * peak_macs_per_cycle)
+    parts = (totals.energy_pj, totals.energy_on_chip_pj, totals.leakage_energy_pj)
+    energy = [scaled_text(pj, ENERGY_UNITS) for pj in parts]
+    assumed = [share_text(share, 1) for share in (totals.assumed_energy_share, totals.assumed_area_share)]
+    of_peak = share_text(totals.macs, totals.cycles * report.peak_macs_per_cycle)
     pairs = [
         ("energy", f"{energy[0]}, of which on chip {energy[1]}, leakage {energy[2]}"),
         ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}"),
@@ -113,11 +121,17 @@ def _totals(report: Report, peak_macs_per_cycle: int) -> Table:
         ("speed", f"{significant(totals.tops)} TOPS, {of_peak} of the array's peak"),
         ("efficiency", f"{significant(totals.tops_per_w)} TOPS/W at {significant(totals.power_mw)} mW, DRAM included"),
         ("area", f"{significant(totals.area_mm2)} mm2, without DRAM"),
-        ("psums", f"{totals.psum_energy_share:.1%} of the energy"),
-        ("assumed", f"{totals.assumed_energy_share:.1%} of the energy and {totals.assumed_area_share:.1%} of the area "
-                    "rest on assumed constants"),
-    ]  # fmt: skip
+        ("psums", f"{share_text(totals.psum_energy_share, 1)} of the energy; {_schemes(report)}"),
+        ("assumed", f"{assumed[0]} of the energy and {assumed[1]} of the area rest on assumed constants"),
+    ]
     return _pairs(pairs)
+
+
+def _schemes(report: Report) -> str:
+    """How partial sums are stored, and in how many ops: `int8 gs1 in 85 ops, int8 gs1 inactive in 12`."""
+    ops = Counter(op.psum_scheme for op in report.ops if op.psum_scheme)
+    text = ", ".join(f"{name} in {count:,} op{'s' * (count > 1)}" for name, count in sorted(ops.items()))
+    return f"stored as {text}" if ops else "none stored"
 
 
 def _throughput(phase: PhaseRow, several: bool) -> str:
@@ -128,8 +142,9 @@ def _throughput(phase: PhaseRow, several: bool) -> str:
     else:
         text = f"{significant(phase.tokens_per_s)} tokens/s ({size}, context {phase.context:,})"
     name = f"{phase.name}: " if several or phase.name != phase.kind else f"{phase.kind} "
-    energy = f"; {scaled_text(phase.energy_pj, ENERGY_UNITS)} in {scaled_text(phase.latency_s, TIME_UNITS)}" if several else ""
-    return name + text + energy
+    if several:
+        text += f"; {scaled_text(phase.energy_pj, ENERGY_UNITS)} in {scaled_text(phase.latency_s, TIME_UNITS)}"
+    return name + text
 
 
 def operand_of(row: Row) -> str:
@@ -158,19 +173,20 @@ def _energy_table(report: Report) -> RenderableType:
     names = operands_in(energy)
     whole = report.totals.energy_pj
     size, unit = _unit(whole, ENERGY_UNITS)
-    decimals = max(0, 3 - math.floor(math.log10(whole / size))) if whole else 0
+
+    def cell(pj: float) -> str:
+        return "-" if pj == 0 else f"{pj / size:,.2f}" if pj >= 0.005 * size else "<0.01"
 
     def line(label: str, cells: dict[str, float]) -> tuple[str, ...]:
-        values = [f"{cells[name] / size:,.{decimals}f}" if cells.get(name) else "-" for name in names]
         total = math.fsum(cells.values())
-        return (label, *values, f"{total / size:,.{decimals}f}", share_text(total, whole))
+        return (label, *(cell(cells.get(name, 0.0)) for name in names), cell(total), share_text(total, whole))
 
     totals = {name: math.fsum(cells.get(name, 0.0) for cells in energy.values()) for name in names}
     rows = [line(block, cells) for block, cells in energy.items()]
     rows.append(line("total", totals))
     rows.append(("share", *(share_text(totals[name], whole) for name in names), share_text(whole, whole), ""))
     columns = ("block", *(f">{name}" for name in names), ">total", ">share")
-    return table(f"Energy by block and operand, {unit}", columns, rows)
+    return table(f"Energy by block and operand, {unit}", columns, rows, sums=2)
 
 
 def _block_table(report: Report) -> RenderableType:
@@ -184,7 +200,7 @@ def _block_table(report: Report) -> RenderableType:
         rows.append((block.block, *area, f"{block.leakage_mw:.3f}", share_text(block.leakage_mw, leakage), rest))
     rows.append(("total", f"{whole:.4f}", share_text(whole, whole), f"{leakage:.3f}", share_text(leakage, leakage), ""))
     columns = ("block", ">area mm2", ">share", ">leakage mW", ">share", "")
-    return table("Area and leakage by block", columns, rows, total=True)
+    return table("Area and leakage by block", columns, rows, sums=1)
 
 
 @dataclass(frozen=True)
@@ -213,7 +229,7 @@ def layerless(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
 
 
-def _op_table(report: Report, peak_macs_per_cycle: int) -> RenderableType:
+def _op_table(report: Report) -> RenderableType:
     """The ops that matter most: by their share of the energy or of the cycles, whichever is larger."""
     totals = report.totals
 
@@ -225,13 +241,12 @@ def _op_table(report: Report, peak_macs_per_cycle: int) -> RenderableType:
     rows = []
     for group in sorted(groups, key=weight, reverse=True)[:TOP_OPS]:
         first = group.ops[0]
-        busy = share_text(first.macs, first.cycles * peak_macs_per_cycle) if first.macs else "-"
+        busy = share_text(first.macs, first.cycles * report.peak_macs_per_cycle) if first.macs else "-"
         name = f"{first.phase}: {group.name}" if several else group.name
-        rows.append((
-            _tail(name), f"x{len(group.ops)}", scaled_text(group.energy_pj, ENERGY_UNITS),
-            share_text(group.energy_pj, totals.energy_pj), share_text(group.cycles, totals.cycles), busy, first.bound_by,
-        ))  # fmt: skip
-    title = f"Largest ops, {len(rows)} of {len(groups)} kinds; layers of one kind together"
+        shares = (share_text(group.energy_pj, totals.energy_pj), share_text(group.cycles, totals.cycles))
+        energy = scaled_text(group.energy_pj, ENERGY_UNITS)
+        rows.append((_tail(name), f"x{len(group.ops)}", energy, *shares, busy, first.bound_by))
+    title = f"Largest ops: {len(rows)} of {len(groups)} kinds, equal ones of all layers together"
     return table(title, ("op", ">", ">energy", ">share", ">of cycles", ">of peak", "bound by"), rows)
 
 

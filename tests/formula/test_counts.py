@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.count import Tiling, tiling
@@ -20,8 +21,8 @@ from accelsim.mapping.traffic import mac_flows
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import AdderTreeArray, ArchSpec
 from accelsim.workload.trace import ConvDims, MatmulDims
-from tests.reference.cases import LEVELS, arch, drawn, nest_of, placed_case_of
-from tests.reference.flows import buffers_of, demand_bits, walked_flows
+from tests.reference.cases import LEVELS, arch, buffered_nest_of, drawn, nest_of, placed_case_of
+from tests.reference.flows import Key, Numbers, buffers_of, demand_bits, walked_flows
 from tests.reference.walk import NodeWalk, Walk, walk, words_of
 
 # Loop orders as the dataflows' names mean them, outermost first.
@@ -62,6 +63,10 @@ def test_tiling_of_random_nests_equals_walk(case: tuple[Problem, Mapping]) -> No
     walked = walk(problem, mapping)
     assert walked.macs == problem.macs
     plain = Mapping(without_single_trips(mapping.nodes, problem))
+    left = dict(problem.extents)
+    for loop in plain.loops:
+        assert loop.step < left[loop.dim]
+        left[loop.dim] = loop.step
     for operand in OPERANDS:
         for level in (*LEVELS, "array"):
             for nest in (mapping, plain):
@@ -89,13 +94,16 @@ def _lanes(problem: Problem, spec: ArchSpec) -> dict[str, int]:
     return {down: array.rows, across: array.cols}
 
 
+def _order(problem: Problem, spec: ArchSpec) -> tuple[str, ...]:
+    return (ORDERS if problem.conv is None else CONV_ORDERS)[spec.array.dataflow]
+
+
 def _probe(problem: Problem, spec: ArchSpec) -> tuple[Walk, int]:
     """The dataflow's bare nest with every operand stored after each loop, at levels "0", "1", ..."""
     lanes = _lanes(problem, spec)
-    order = (ORDERS if problem.conv is None else CONV_ORDERS)[spec.array.dataflow]
     nodes: list[Node] = [Store(operand, "0") for operand in OPERANDS]
     positions = 1
-    for dim in order:
+    for dim in _order(problem, spec):
         if dim in problem.dims and problem.extent(dim) > lanes.get(dim, 1):
             nodes += [Loop(dim, lanes.get(dim, 1)), *(Store(operand, str(positions)) for operand in OPERANDS)]
             positions += 1
@@ -117,7 +125,10 @@ def _check_placement(problem: Problem, spec: ArchSpec, machine: Machine, mapping
         log = walked.nodes.get((operand, sram.name)) if walked else None
         if log is not None:
             assert demand_bits(problem, sram, log, most_visits) <= sram.capacity_bits
-            assert log.total() <= min(other.total() for other in fitting)
+            least = min(other.total() for other in fitting)
+            assert log.total() <= least
+            if log.tiles == 1:  # several tiles that move no more would let loading overlap with computing
+                assert all(other.tiles == 1 for other in fitting if other.total() == least)
         elif walked:
             assert operand == "output"
             assert all(other.most_visits > 1 for other in fitting)
@@ -147,6 +158,21 @@ def _regimes(problem: Problem, spec: ArchSpec, machine: Machine, mapping: Mappin
     return regimes
 
 
+def _flow_table(problem: Problem, mapping: Mapping, machine: Machine) -> dict[Key, Numbers]:
+    flows = mac_flows(problem, mapping, machine)
+    found = {(f.block, f.operand, f.action): (f.count, f.values, f.bits_useful, f.bits_moved) for f in flows}
+    assert len(found) == len(flows)
+    return found
+
+
+@settings(max_examples=700, deadline=None, derandomize=True)
+@given(drawn(buffered_nest_of))
+def test_flows_of_random_nests_equal_walk(case: tuple[Problem, Mapping, Machine]) -> None:
+    """Buffers anywhere in any nest: outputs of one op that are visited once and often, tiles of all sizes."""
+    problem, mapping, machine = case
+    assert _flow_table(problem, mapping, machine) == walked_flows(problem, machine, walk(problem, mapping))
+
+
 REGIMES = (
     *ORDERS, "adder_tree", "systolic", "grown", "infeasible",
     "ifmap resident", "ifmap tiled", "ifmap refetched", "weight resident", "weight tiled", "weight refetched",
@@ -159,6 +185,7 @@ def test_fixed_dataflows_equal_walk() -> None:
 
     @settings(max_examples=1500, deadline=None, derandomize=True)
     @given(drawn(placed_case_of))
+    @example(placed_case_of(random.Random(12), 3))  # ifmap and psum tiles both grow along pq
     def check(case: tuple[Problem, ArchSpec, Machine]) -> None:
         problem, spec, machine = case
         mapping = map_fixed(problem, machine, spec.mapping.spill)
@@ -167,6 +194,8 @@ def test_fixed_dataflows_equal_walk() -> None:
             seen["infeasible"] += 1
             return
         walked = walk(problem, mapping)
+        order = [_order(problem, spec).index(loop.dim) for loop in mapping.loops]
+        assert order == sorted(order)
         lanes = _lanes(problem, spec)
         assert walked.widest == {dim: min(extent, lanes.get(dim, 1)) for dim, extent in problem.extents}
         for operand, sram in buffers_of(machine).items():
@@ -176,9 +205,7 @@ def test_fixed_dataflows_equal_walk() -> None:
                 assert store.double_buffered == (operand != "output" and tiles > 1)
         stationary = {"weight_stationary": "weight", "input_stationary": "ifmap", "output_stationary": "output"}
         assert walked.nodes[stationary[spec.array.dataflow], "array"].most_visits == 1
-        flows = mac_flows(problem, mapping, machine)
-        found = {(f.block, f.operand, f.action): (f.count, f.values, f.bits_useful, f.bits_moved) for f in flows}
-        assert len(found) == len(flows)
+        found = _flow_table(problem, mapping, machine)
         assert found == walked_flows(problem, machine, walked)
         if spec.array.dataflow == "output_stationary":
             assert not any(operand == "psum" for _, operand, _ in found)

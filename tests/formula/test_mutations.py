@@ -37,7 +37,9 @@ def with_block(machine: Machine, name: str, change: Callable[[Any], Block]) -> M
 
 
 def doubled(block: Block) -> Block:
-    actions = {name: Action(action.energy_pj.scaled(2, "mutated"), action.unit) for name, action in block.actions.items()}
+    actions = {
+        name: Action(action.energy_pj.scaled(2, "mutated"), action.unit) for name, action in block.actions.items()
+    }
     return dataclasses.replace(block, actions=actions)
 
 

@@ -139,3 +139,19 @@ def _shrunk(rng: random.Random, sram: Sram) -> Sram:
 
 def placed_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
     return problem_of(rng, size), *machine_of(rng)
+
+
+def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
+    """A random nest whose inner storage level is the machine's buffers; sometimes outputs bypass theirs."""
+    problem, nest = nest_of(rng, size)
+    _, machine = machine_of(rng)
+    names = {"ifmap": machine.ifmap_buffer.name, "weight": machine.weight_buffer.name}
+    if rng.random() < 0.7:
+        names["output"] = machine.psum_buffer.name
+    nodes: list[Node] = []
+    for node in nest.nodes:
+        if not isinstance(node, Store) or node.level == "array":
+            nodes.append(node)
+        elif node.level == LEVELS[1] and node.operand in names:
+            nodes.append(Store(node.operand, names[node.operand]))
+    return problem, Mapping(tuple(nodes)), machine
