@@ -18,6 +18,7 @@ that revisits a tile has spilled: its home is DRAM.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -124,6 +125,7 @@ def map_fixed(problem: Problem, machine: Machine, spill: Spill) -> Mapping | Inf
         if isinstance(place, Infeasible):
             return place
         placed[operand] = place
+    placed = placer.nested(placed)
     spills = placer.tiling("output", placed["output"].position).most_visits > 1
     bypass = spills and spill == "bypass"
     spatial = tuple(Spatial(dim, width) for dim, width in widths.items() if width > 1)
@@ -192,11 +194,37 @@ class _Placer:
             step *= _last_true(1, limit, lambda trips: self._worth(operand, position, loop.step * trips))
         return _Place(position, step, double)
 
+    def nested(self, placed: dict[OperandName, _Place]) -> dict[OperandName, _Place]:
+        """The places with steps of one loop made multiples of each other.
+
+        Chunks of the inner step then start where they would on their own, so a conv's tiles hold
+        what was checked to fit.
+        """
+        result = dict(placed)
+        for position in {place.position for place in placed.values()} - {0}:
+            here = sorted((operand for operand in OPERANDS if placed[operand].position == position),
+                          key=lambda operand: -placed[operand].step)  # fmt: skip
+            outer = placed[here[0]].step
+            for operand in here[1:]:
+                outer = self._divisor(operand, position, placed[operand].step, outer)
+                result[operand] = dataclasses.replace(placed[operand], step=outer)
+        return result
+
+    def _divisor(self, operand: OperandName, position: int, step: int, outer: int) -> int:
+        base = self.loops[position - 1].step
+        for trips in range(step // base, 1, -1):
+            if outer // base % trips == 0 and self._fits_twice(operand, position, base * trips):
+                return base * trips
+        return base
+
     def _worth(self, operand: OperandName, position: int, step: int) -> bool:
         """Whether a tile of `step` fits twice and the one just smaller is a short transfer."""
         smaller = self.tiling(operand, position, step - self.loops[position - 1].step)
         if self.tile_bits(operand, smaller.largest) >= self.transfer_bits:
             return False
+        return self._fits_twice(operand, position, step)
+
+    def _fits_twice(self, operand: OperandName, position: int, step: int) -> bool:
         tiles = self.tiling(operand, position, step)
         return 2 * self.tile_bits(operand, tiles.largest) <= self.buffers[operand].capacity_bits
 

@@ -20,7 +20,8 @@ Chunk = tuple[int, int]  # start, extent
 
 def _counted(conv: ConvDims, rows: list[Chunk], reductions: list[Chunk]) -> list[list[int]]:
     row, red = (np.array(chunks, dtype=np.int64) for chunks in (rows, reductions))
-    return distinct_inputs(conv, row[:, 0].copy(), row[:, 1].copy(), red[:, 0].copy(), red[:, 1].copy()).tolist()
+    found = distinct_inputs(conv, row[:, 0].copy(), row[:, 1].copy(), red[:, 0].copy(), red[:, 1].copy())
+    return [[int(count) for count in line] for line in found]
 
 
 def _by_sets(conv: ConvDims, rows: list[Chunk], reductions: list[Chunk]) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from accelsim.program.program import Program, Queue
 
@@ -13,7 +13,7 @@ class Steps:
 
     start: list[list[int]]
     finish: list[list[int]]
-    held: dict[str, list[int]] = field(default_factory=dict)
+    held: dict[str, list[int]]
 
 
 @dataclass
@@ -28,8 +28,8 @@ class _Running:
 
 def step_through(program: Program) -> Steps:
     """Let go and signal what is due, issue what can go, repeat until nothing does; then the next instant."""
-    steps = Steps(*([[-1] * len(queue) for queue in program.queues] for _ in range(2)))
-    steps.held = {resource.name: [] for resource in program.resources}
+    start, finish = ([[-1] * len(queue) for queue in program.queues] for _ in range(2))
+    steps = Steps(start, finish, {resource.name: [] for resource in program.resources})
     state = _State(program, steps)
     now = 0
     while True:

@@ -111,7 +111,7 @@ def walk(problem: Problem, mapping: Mapping) -> Walk:
     for _, extent in problem.extents:
         expected *= extent
     assert len(walker.macs) == expected, f"{expected - len(walker.macs)} MACs never ran"
-    nodes = {(log.operand, log.level): log for log in walker.logs.values()}
+    nodes: dict[tuple[str, str], NodeWalk] = {(log.operand, log.level): log for log in walker.logs.values()}
     return Walk(nodes, len(walker.macs), walker.folds, walker.widest)
 
 

@@ -222,7 +222,7 @@ def test_trace_writes_what_simulate_reads(tmp_path: Path) -> None:
         (("bert-base", "--seq", "8", "--context", "8"), "encode has none"),
         (("llama2-7b", "--phase", "decode"), "--context: a decode needs it"),
         (("llama2-7b", "--phase", "decode", "--seq", "8", "--context", "8"), "leave --seq out"),
-        (("bert-base", "--seq", "9999"), "seq"),
+        (("bert-base", "--seq", "9999"), "positions end at 512"),
         (("bert-base", "--seq", "8", "--set", "arch.array.po=4"), "this command has no accelerator"),
     ],
 )

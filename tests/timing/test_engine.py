@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +21,10 @@ def _queue(
     busy: Sequence[int],
     resources: tuple[str, ...] = (),
     latency: int = 0,
-    waits: dict[str, Sequence[int]] | None = None,
-    signals: dict[str, Sequence[int]] | None = None,
+    waits: Mapping[str, Sequence[int]] | None = None,
+    signals: Mapping[str, Sequence[int]] | None = None,
 ) -> Queue:
-    def uses(tokens: dict[str, Sequence[int]] | None) -> tuple[TokenUse, ...]:
+    def uses(tokens: Mapping[str, Sequence[int]] | None) -> tuple[TokenUse, ...]:
         return tuple(TokenUse(channel, np.array(count, np.int64)) for channel, count in (tokens or {}).items())
 
     n = len(busy)
