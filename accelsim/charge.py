@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from accelsim.execute import Outcome
-from accelsim.hardware.block import Block
+from accelsim.hardware.block import Block, Cost
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
@@ -55,10 +55,14 @@ def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
     )  # fmt: skip
 
 
-def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
+def flow_cost(flow: Flow, block: Block) -> Cost:
+    """Energy of one of the flow's actions, pJ."""
     # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
-    action = block.actions["access" if isinstance(block, Dram) else flow.action]
-    cost = action.energy_pj
+    return block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
+
+
+def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
+    cost = flow_cost(flow, block)
     return Row(
         phase.name, op.name, block.name, _level(block), _part(block), flow.operand, flow.action, flow.count,
         flow.bits_useful, flow.bits_moved, flow.count * cost.value, cost.assumed,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from accelsim.engine.engine import ResourceUse, Timeline, run
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import tiling
-from accelsim.mapping.dataflow import Infeasible, Spill, map_fixed, spatial_widths
+from accelsim.mapping.dataflow import map_fixed, spatial_widths
 from accelsim.mapping.lower import MacWork, Work
+from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import VectorProblem, vector_flows

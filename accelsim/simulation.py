@@ -13,8 +13,8 @@ from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
 from accelsim.execute import Outcome, execute
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.dataflow import Infeasible
 from accelsim.mapping.lower import Work, check_psum_schemes, lower
+from accelsim.mapping.placement import Infeasible
 from accelsim.report.invariants import check
 from accelsim.report.report import InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
 from accelsim.spec import ArchSpec, spec_hash

@@ -21,6 +21,7 @@ from accelsim import __version__
 from accelsim.cli.exporting import trace
 from accelsim.cli.hardware import area, explain
 from accelsim.cli.listing import list_, schema
+from accelsim.cli.reproducing import reproduce
 from accelsim.cli.simulating import simulate
 from accelsim.errors import UserError
 
@@ -95,7 +96,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, area, explain, trace, list_, schema):
+for command in (simulate, area, explain, trace, list_, schema, reproduce):
     cli.add_command(command)
 
 

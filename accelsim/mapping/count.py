@@ -14,12 +14,14 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from accelsim.mapping.im2col import distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes, chunk_count, chunks
 from accelsim.mapping.problem import OperandName, Problem
+from accelsim.workload.trace import ConvDims
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,20 @@ def halo_table(problem: Problem, loops: Sequence[Loop]) -> np.ndarray:
     """Distinct input elements of each (pixel chunk, reduction chunk), one channel when c is a dim."""
     if problem.conv is None:
         raise ValueError("only a conv has a halo")
-    row, red = (chunks(problem.extent(dim), dim, loops) for dim in (problem.row, problem.reduction[0]))
     conv = problem.conv if len(problem.reduction) == 1 else dataclasses.replace(problem.conv, c=1)
-    return distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
+    steps = (tuple(loop.step for loop in loops if loop.dim == dim) for dim in (problem.row, problem.reduction[0]))
+    return _halo_table(conv, problem.extent(problem.row), problem.extent(problem.reduction[0]), *steps)
+
+
+@lru_cache(maxsize=16)  # placing storage asks for the same few tables again and again
+def _halo_table(
+    conv: ConvDims, rows: int, reds: int, row_steps: tuple[int, ...], red_steps: tuple[int, ...]
+) -> np.ndarray:
+    row = chunks(rows, "row", [Loop("row", step) for step in row_steps])
+    red = chunks(reds, "red", [Loop("red", step) for step in red_steps])
+    table = distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
+    table.setflags(write=False)
+    return table
 
 
 def _halo_classes(problem: Problem, joint: tuple[str, str], loops: Sequence[Loop]) -> tuple[ChunkClass, ...]:

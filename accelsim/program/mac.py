@@ -21,8 +21,8 @@ import numpy as np
 
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import halo_dims, halo_table
-from accelsim.mapping.dataflow import buffer_of, psum_stores, tile_bits
 from accelsim.mapping.nest import Mapping, chunks
+from accelsim.mapping.placement import buffer_of, psum_stores, tile_bits
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.program.dma import dma_queue
 from accelsim.program.duration import ArrayWork, array_work

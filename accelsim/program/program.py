@@ -1,10 +1,10 @@
 """What the engine runs: instruction queues, shared resources, and token channels between queues.
 
 An instruction sits in one in-order queue. It issues when it is its queue's head, every token it
-waits for is there and every resource it needs has a free server; it then takes the tokens, holds
-the resources for `busy_fs`, and `latency_fs` after letting go of them puts its own tokens on their
-channels. A channel starts with `credits` tokens: the free slots of a buffer, so double buffering is
-two credits. Time is int64 femtoseconds.
+waits for is there and every resource it needs has a free server (one that lasts no time needs none);
+it then takes the tokens, holds the resources for `busy_fs`, and `latency_fs` after letting go of
+them puts its own tokens on their channels. A channel starts with `credits` tokens: the free slots of
+a buffer, so double buffering is two credits. Time is int64 femtoseconds.
 """
 
 from __future__ import annotations
@@ -77,8 +77,11 @@ class Program:
                     channel = channels.get(use.channel)
                     if channel is None or getattr(channel, ends) != queue.name:
                         missing.append(use.channel)
+            named = [*queue.resources, *(f"wait {use.channel}" for use in queue.waits)]
+            named += [f"signal {use.channel}" for use in queue.signals]
+            missing += [f"{name} (twice)" for name in dict.fromkeys(named) if named.count(name) > 1]
             if missing:
-                raise ValueError(f"queue {queue.name} uses what the program does not give it: {', '.join(missing)}")
+                raise ValueError(f"queue {queue.name} uses what it cannot: {', '.join(missing)}")
 
     @property
     def instructions(self) -> int:

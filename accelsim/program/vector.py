@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.dataflow import transfer_bits
+from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.dma import dma_queue
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from accelsim.engine.engine import run
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.mapping.dataflow import Infeasible, map_fixed
+from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.nest import Loop, chunk_count
+from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import VectorProblem
 from accelsim.program.mac import mac_program

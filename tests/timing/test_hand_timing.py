@@ -12,7 +12,8 @@ import pytest
 from accelsim import load_trace, simulate
 from accelsim.engine.engine import Timeline, run
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.dataflow import Infeasible, map_fixed
+from accelsim.mapping.dataflow import map_fixed
+from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem, matmul_problem
 from accelsim.program.mac import mac_program
 from accelsim.schemes import PsumScheme

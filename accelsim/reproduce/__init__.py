@@ -1,0 +1,1 @@
+"""Published claims, computed from first principles and then compared."""
