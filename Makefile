@@ -6,7 +6,7 @@ PIP_ARGS ?=
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS)
 PYTEST = $(VENV)/bin/python -m pytest
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all bench lint traces clean
 
 demo: $(VENV)/.core
 	$(VENV)/bin/accelsim simulate apsq_edge_ws bert_base
@@ -39,6 +39,9 @@ $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 $(VENV)/.oracles: $(VENV)/.test
 	$(PIP) -e ".[test,torch,oracles]"
 	touch $@
+
+traces: $(VENV)/.test
+	$(VENV)/bin/python -m workloads.ship
 
 clean:
 	rm -rf $(VENV) build *.egg-info

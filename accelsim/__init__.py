@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.errors import UserError as UserError
+    from accelsim.explore.sweep import sweep as sweep
     from accelsim.report import Report as Report
     from accelsim.simulation import simulate as simulate
     from accelsim.spec import load_arch as load_arch
@@ -23,8 +24,9 @@ _HOMES = {
     "load_arch": "accelsim.spec",
     "load_trace": "accelsim.workload",
     "simulate": "accelsim.simulation",
+    "sweep": "accelsim.explore.sweep",
 }
-__all__ = ["Report", "UserError", "__version__", "load_arch", "load_trace", "simulate"]
+__all__ = ["Report", "UserError", "__version__", "load_arch", "load_trace", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> object:

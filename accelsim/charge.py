@@ -26,7 +26,7 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
     period = machine.period_fs
     resources = tuple(
         ResourceCycles(use.name, use.busy_fs / period, use.stalled_fs / period, use.idle_fs / period)
-        for use in outcome.resources
+        for use in outcome.timing.resources
     )
     return OpRow(
         phase=phase.name,
@@ -34,11 +34,13 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         kind=op.kind,
         macs=op.dims.macs,
         cycles=outcome.cycles,
-        compute_cycles=outcome.compute_cycles,
+        compute_cycles=outcome.timing.compute_cycles,
         energy_pj=math.fsum(row.energy_pj for row in rows),
         bound_by=outcome.bound_by,
         psum_visits=outcome.psum_visits,
         psum_scheme=_scheme(op, outcome),
+        padded_macs=outcome.timing.lane_macs - outcome.timing.macs,
+        mapping=outcome.mapping,
         resources=resources,
         lower_bounds=_lower_bounds(op, outcome, machine),
     )

@@ -36,6 +36,9 @@ class UserError(Exception):
         self.faults = tuple(sorted(set(faults)))
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[tuple[Fault, ...]]]:
+        return type(self), (self.faults,)
+
 
 def user_error(where: str, name: str, found: str, fix: str) -> UserError:
     """A `UserError` with a single fault that has no position in a file."""

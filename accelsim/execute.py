@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.engine.engine import ResourceUse, Timeline, run
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import map_fixed, spatial_widths
@@ -13,28 +12,24 @@ from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import VectorProblem, vector_flows
-from accelsim.program.mac import mac_program
 from accelsim.program.steps import MAX_STEPS, TooManySteps
-from accelsim.program.vector import vector_program
 from accelsim.report.invariants import BrokenInvariant
+from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one op costs: flows for energy, cycles of the core clock for time.
+    """What one op costs: flows for energy, timing for cycles of the core clock.
 
-    `compute_cycles` is what the compute unit needs by itself; `bound_by` names the resource or port
-    that was busiest, or `latency` when none was busy half of the time. `psum_visits` is T, how often
-    an output leaves the accumulator; `mapping` the loop nest as text.
+    `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text.
     """
 
     flows: tuple[Flow, ...]
+    timing: Timing
     cycles: int
-    compute_cycles: int
     bound_by: str
-    resources: tuple[ResourceUse, ...]
     psum_visits: int
     mapping: str
 
@@ -59,45 +54,44 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     if order is not None:
         return order
     try:
-        mac = mac_program(problem, mapping, machine)
+        timing = time_mac(problem, mapping, machine)
     except TooManySteps as error:
         lever = "raise the buffers' capacity_kib, so that tiles are larger"
         return Infeasible("timeline", error.steps, MAX_STEPS, "tile steps", lever)
-    compute, ports = int(mac.work.compute_cycles.sum()), dict(mac.work.port_cycles)
-    ports[machine.array.name] = compute
-    flows = mac_flows(problem, mapping, machine, work.weight_name)
-    return _outcome(flows, run(mac.program), compute, ports, machine, visits, str(mapping))
+    if timing.macs != problem.macs:
+        raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
+    return _outcome(mac_flows(problem, mapping, machine, work.weight_name), timing, machine, visits, str(mapping))
 
 
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:
     need = work.work
     if need is None:
-        return Infeasible("vector_unit", 1, 0, f"unit for {work.kind} {work.function!r}", "add it to mapping/vector.py")
-    vector = vector_program(work, need, machine)
-    flows = vector_flows(work, need, machine)
-    return _outcome(flows, run(vector.program), vector.compute_cycles, dict(vector.port_cycles), machine, 0, "")
+        lever = "teach a unit the function (README, Extend); the other ops run"
+        return Infeasible("vector_unit", 1, 0, f"unit that computes {work.kind} {work.function}", lever)
+    lanes, lookups = work.operations(need)
+    for name, operations, limit in (
+        (machine.vector_unit.name, lanes, machine.vector_unit.bits),
+        (machine.lut_unit.name, lookups, machine.lut_unit.bits),
+    ):
+        if operations and work.widest_bits > limit:
+            lever = f"quantise the tensor or raise {name}.bits"
+            return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
+    return _outcome(vector_flows(work, need, machine), time_vector(work, need, machine), machine, 0, "")
 
 
-def _outcome(
-    flows: tuple[Flow, ...],
-    timeline: Timeline,
-    compute_cycles: int,
-    unit_cycles: dict[str, int],
-    machine: Machine,
-    visits: int,
-    mapping: str,
-) -> Outcome:
-    if timeline.deadlock:
-        raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
-    cycles = -(-timeline.makespan_fs // machine.period_fs)
-    busiest = max(timeline.resources, key=lambda use: use.busy_fs)
-    if busiest.busy_fs < LATENCY_BOUND_BELOW * timeline.makespan_fs:
+def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, mapping: str) -> Outcome:
+    counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
+    if counted != timing.dram_bits:
+        raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
+    busiest = max(timing.resources, key=lambda use: use.busy_fs)
+    if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
         bound = "latency"
     elif busiest.name == machine.dram.name:
         bound = machine.dram.name
     else:
-        bound = max(unit_cycles, key=lambda name: unit_cycles[name])
-    return Outcome(flows, cycles, compute_cycles, bound, timeline.resources, visits, mapping)
+        bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    cycles = -(-timing.makespan_fs // machine.period_fs)
+    return Outcome(flows, timing, cycles, bound, visits, mapping)
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

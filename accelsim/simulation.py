@@ -9,6 +9,8 @@ called `simulate` because importing it would then hide the function `accelsim.si
 
 from __future__ import annotations
 
+import math
+
 from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
 from accelsim.execute import Outcome, execute
@@ -68,7 +70,7 @@ def _report(
         ),
         peak_macs_per_cycle=machine.peak_macs_per_cycle,
         peak_dram_bytes_per_cycle=float(machine.period_fs / machine.dram.fs_per_byte),
-        totals=totals(rows, ops, blocks, period_s),
+        totals=totals(rows, ops, blocks, infeasible, period_s),
         phases=tuple(_phase_row(phase, ops, period_s) for phase in trace.phases),
         ops=tuple(ops),
         rows=tuple(rows),
@@ -84,7 +86,7 @@ def _report(
 def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
     mine = [op for op in ops if op.phase == phase.name]
     cycles = sum(op.cycles for op in mine)
-    energy = sum(op.energy_pj for op in mine)
+    energy = math.fsum(op.energy_pj for op in mine)
     return PhaseRow(
         phase.name, phase.kind, phase.tokens, phase.context, phase.batch, cycles, cycles * period_s, energy
     )  # fmt: skip

@@ -1,6 +1,9 @@
 """Models to traces (needs the extra `torch`), and the traces that ship with the package.
 
-Importing this package imports no torch; `export_trace` and `build` do, at first use.
+`build` traces a model by name, `trace_config` one that a HuggingFace config file describes,
+`trace_module` what a function in a Python file returns, `export_trace` any module with its inputs.
+`python -m workloads.ship` writes the shipped traces again. Importing this package imports no torch;
+its functions do, at first use.
 """
 
 from __future__ import annotations
@@ -9,12 +12,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from workloads.configs import trace_config
     from workloads.export import export_trace
+    from workloads.modules import trace_module
     from workloads.registry import build, model_names
 
-__all__ = ["build", "export_trace", "model_names"]
+__all__ = ["build", "export_trace", "model_names", "trace_config", "trace_module"]
 
-_HOME = {"export_trace": "workloads.export", "build": "workloads.registry", "model_names": "workloads.registry"}
+_HOME = {
+    "build": "workloads.registry",
+    "export_trace": "workloads.export",
+    "model_names": "workloads.registry",
+    "trace_config": "workloads.configs",
+    "trace_module": "workloads.modules",
+}
 
 
 def __getattr__(name: str) -> object:

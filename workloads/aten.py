@@ -1,4 +1,4 @@
-"""What each aten op means in a trace: tables of names, and a function for each op with a shape of its own."""
+"""What each aten op means in a trace: by its table, or by a function of its own."""
 
 from __future__ import annotations
 
@@ -11,40 +11,17 @@ import torch
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import MatmulDims, OpKind, TensorKind, VectorDims
 from workloads.graph import Graph, Node, Value
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-ALIASES = _names(
-    "clone _to_copy contiguous alias detach lift_fresh lift_fresh_copy _unsafe_view repeat expand_copy "
-    "view_copy permute_copy as_strided dropout native_dropout pixel_shuffle pixel_unshuffle channel_shuffle"
+from workloads.names import (
+    COPIES,
+    ELEMENTWISE,
+    FUNCTIONS,
+    GATHERS,
+    NEAREST_UPSAMPLES,
+    NONLINEAR,
+    REDUCE,
+    SCANS,
+    UPSAMPLES,
 )
-SHAPE_ONLY = _names(
-    "new_zeros new_ones new_empty new_empty_strided new_full zeros_like ones_like empty_like full_like rand_like "
-    "randn_like zero fill empty_permuted"
-)
-NONLINEAR = _names(
-    "gelu silu tanh sigmoid relu relu6 leaky_relu elu selu celu hardswish hardsigmoid hardtanh mish softplus "
-    "log_sigmoid_forward exp exp2 expm1 log log2 log1p erf rsqrt sqrt reciprocal sin cos pow prelu _prelu_kernel"
-)
-ELEMENTWISE = _names(
-    "add sub rsub mul div neg abs maximum minimum clamp clamp_min clamp_max where masked_fill eq ne lt le gt ge "
-    "square sign round floor ceil trunc fmod remainder lerp addcmul addcdiv logical_and logical_or logical_not "
-    "bitwise_and bitwise_or bitwise_not upsample_nearest2d upsample_bilinear2d upsample_bicubic2d tril triu "
-    "_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa floor_divide"
-)
-REDUCE = _names(
-    "mean sum prod amax amin max min argmax argmin any all var std var_mean linalg_vector_norm norm logsumexp "
-    "avg_pool1d avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d max_pool2d_with_indices"
-)
-COPIES = _names(
-    "cat stack constant_pad_nd reflection_pad2d replication_pad2d roll flip im2col scatter slice_scatter "
-    "select_scatter index_put"
-)
-GATHERS = _names("embedding index index_select gather take_along_dim")
-SCANS = _names("cumsum cumprod cummax")
 
 
 @dataclass
@@ -78,9 +55,9 @@ class Call:
     def record(
         self, kind: OpKind, dims: VectorDims, reads: list[torch.Tensor], function: str, made: TensorKind = "activation"
     ) -> None:
-        """Records an op without MACs."""
+        """Records an op without MACs; `function` as aten names it."""
         inputs = [self.graph.read(tensor) for tensor in reads]
-        node = Node(kind, dims, self.path, list(dict.fromkeys(inputs)), [], function)
+        node = Node(kind, dims, self.path, list(dict.fromkeys(inputs)), [], FUNCTIONS.get(function, function))
         self.graph.add(node, reads, self.result, made)
 
 
@@ -105,7 +82,7 @@ def record_vector(call: Call) -> bool:
     if handler is not None:
         handler(call)
     elif call.name in NONLINEAR:
-        call.record("nonlinear", by_last_axis(call.result), call.tensors(), call.name.removesuffix("_forward"))
+        call.record("nonlinear", by_last_axis(call.result), call.tensors(), call.name)
     elif call.name in ELEMENTWISE:
         _elementwise(call)
     elif call.name in REDUCE:
@@ -170,6 +147,31 @@ def _is_bias(graph: Graph, tensors: list[torch.Tensor]) -> bool:
         return False
     dims = makers[0].dims
     return isinstance(dims, MatmulDims) and tensors[0].shape[-1] == dims.n == tensors[1].numel()
+
+
+def _hardtanh(call: Call) -> None:
+    bounds = tuple(call.args[1:3]) or (-1, 1)
+    if bounds == (0, 6):
+        call.record("nonlinear", by_last_axis(call.result), call.tensors(), "relu6")
+    else:
+        call.record("elementwise", by_last_axis(call.result), call.tensors(), "clamp")
+
+
+def _pow(call: Call) -> None:
+    squared = len(call.args) > 1 and call.args[1] == 2
+    kind: OpKind = "elementwise" if squared else "nonlinear"
+    call.record(kind, by_last_axis(call.result), call.tensors(), "square" if squared else "pow")
+
+
+def _upsample(call: Call) -> None:
+    """Rows x cols are the result's; repeating the nearest element moves data and computes nothing."""
+    source = call.tensor(0)
+    if source.shape == call.result.shape:
+        call.graph.policies["upsampling to the same size, which changes nothing, not charged"] += 1
+        call.graph.alias(source, call.result)
+        return
+    kind: OpKind = "copy" if call.name in NEAREST_UPSAMPLES else "elementwise"
+    call.record(kind, by_last_axis(call.result), [source], call.name)
 
 
 def _softmax(call: Call) -> None:
@@ -243,6 +245,9 @@ def _is_kv(graph: Graph, value: Value) -> bool:
 
 HANDLERS: dict[str, Callable[[Call], None]] = {
     **dict.fromkeys(GATHERS, _gather),
+    **dict.fromkeys(UPSAMPLES | NEAREST_UPSAMPLES, _upsample),
+    "hardtanh": _hardtanh,
+    "pow": _pow,
     "_softmax": _softmax,
     "_safe_softmax": _softmax,
     "_log_softmax": _softmax,

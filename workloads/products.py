@@ -53,10 +53,13 @@ def _matmul(call: Call, left: torch.Tensor, right: torch.Tensor, bias: torch.Ten
 def _experts(call: Call) -> bool:
     """A mixture of experts' product: rows sorted by expert, each expert with a weight of its own."""
     rows, weights = call.tensor(0), call.tensor(1)
-    if rows.dim() != 2 or weights.dim() != 3 or rows.shape[0] % weights.shape[0]:
+    if rows.dim() != 2 or weights.dim() != 3:
+        return False
+    experts = min(weights.shape[0], rows.shape[0])  # fewer rows than experts: each row has an expert of its own
+    if rows.shape[0] % experts:
         return False
     call.graph.policies["tokens spread evenly over the experts"] += 1
-    _matmul(call, rows.view(weights.shape[0], -1, rows.shape[1]), weights, None)
+    _matmul(call, rows.view(experts, -1, rows.shape[1]), weights[:experts], None)
     return True
 
 

@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from accelsim.errors import user_error
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import OpKind, VectorDims
-from workloads.aten import ALIASES, GATHERS, SHAPE_ONLY, Call, by_last_axis, record_vector, tensors_in
+from workloads.aten import Call, by_last_axis, record_vector, tensors_in
 from workloads.graph import Graph, Node, Value
+from workloads.names import ALIASES, GATHERS, SHAPE_ONLY
 from workloads.products import PRODUCTS, record_product
 
 # Modules written out in several aten ops that a chip runs as one: class name, kind, function.

@@ -18,11 +18,13 @@ from collections.abc import Sequence
 import click
 
 from accelsim import __version__
+from accelsim.cli.diffing import diff
 from accelsim.cli.exporting import trace
 from accelsim.cli.hardware import area, explain
 from accelsim.cli.listing import list_, schema
 from accelsim.cli.reproducing import reproduce
 from accelsim.cli.simulating import simulate
+from accelsim.cli.sweeping import sweep
 from accelsim.errors import UserError
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -87,6 +89,8 @@ Examples:
   accelsim list
   accelsim simulate apsq_edge_ws bert_base
   accelsim simulate apsq_edge_ws bert_base --set workload.psum.bits=8 --json int8.json
+  accelsim sweep apsq_edge_ws bert_base --over workload.psum.bits=4,8,32 --plot sweep.png
+  accelsim diff int32.json int8.json
   accelsim explain apsq_edge_ws
 
 'accelsim COMMAND --help' has more of them.""",
@@ -96,7 +100,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, area, explain, trace, list_, schema, reproduce):
+for command in (simulate, sweep, diff, area, explain, trace, list_, schema, reproduce):
     cli.add_command(command)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from accelsim.cli.common import check_outputs, missing, set_option, wrote
-from accelsim.errors import UserError, user_error
+from accelsim.errors import Fault, UserError, user_error
 
 if TYPE_CHECKING:
     from accelsim.workload import PhaseKind, Trace
@@ -16,67 +17,68 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   accelsim trace bert-base --seq 128 --out bert.trace.json.gz
-  accelsim trace llama2-7b --seq 2048 --out prefill.trace.json.gz
-  accelsim trace llama2-7b --phase decode --context 2048 --out decode.trace.json.gz
+  accelsim trace llama2-7b --phase decode --context 4096 --out decode.trace.json.gz
+  accelsim trace segformer-b0 --size 512 --out segformer.trace.json.gz
+  accelsim trace --config mixtral.json --seq 256 --out mixtral.trace.json.gz
+  accelsim trace --module model.py:build --out mine.trace.json.gz
 
-The model is built from its config without weights; nothing is downloaded. Needs PyTorch:
-pip install accelsim-codesign[torch]. For a model of your own use workloads.export_trace in Python."""
+Models: bert-base, llama2-7b (--seq or --context); efficientvit-b1, efficientvit-b1-classifier,
+resnet-50, segformer-b0, vit-b-16 (--size).
+
+A --module function returns (module, inputs) and may build both on the meta device. No weights are
+needed and nothing is downloaded. Needs PyTorch: pip install accelsim-codesign[torch]."""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("model")
+@click.argument("model", required=False)
+@click.option("--module", metavar="F.py:FUNCTION", help="A function of yours that returns (module, inputs).")
+@click.option("--config", metavar="F.json", help="A HuggingFace config file.")
 @click.option("--seq", type=click.IntRange(1), help="Tokens an encode or prefill handles.")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Sequences side by side.")
-@click.option("--phase", type=click.Choice(("encode", "prefill", "decode")), help="Default: the model's first.")
 @click.option("--context", type=click.IntRange(1), help="Tokens in the KV cache before the one a decode adds.")
+@click.option("--size", type=click.IntRange(1), help="Height and width of an image, in pixels.")
+@click.option("--batch", type=click.IntRange(1), help="Sequences or images side by side.  [default: 1]")
+@click.option("--phase", type=click.Choice(("encode", "prefill", "decode")), help="Default: the model's first.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="F.json.gz", help="The trace file.")
 @set_option("workload.psum.bits=8")
 def trace(
-    model: str, seq: int | None, batch: int, phase: PhaseKind | None, context: int | None, out: Path,
-    overrides: tuple[str, ...],
+    model: str | None, module: str | None, config: str | None, seq: int | None, context: int | None,
+    size: int | None, batch: int | None, phase: PhaseKind | None, out: Path, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Write the trace of MODEL: its operations, their sizes and order."""
-    check_outputs([(out, (".json", ".json.gz"))])
+    """Write the trace of MODEL, or of a model of your own: its operations, their sizes and order."""
+    check_outputs([(out, (".json", ".json.gz"))], [config] if config else [])
     from accelsim.spec import split_overrides
     from accelsim.workload import workload_overrides, write_trace
 
     arch_sets, workload_sets = split_overrides(overrides)
     if arch_sets:
         raise user_error("override", next(iter(arch_sets)), "this command has no accelerator", "leave it out")
-    made = workload_overrides(_build(model, seq, batch, phase, context), workload_sets)
+    if sum(source is not None for source in (model, module, config)) != 1:
+        raise missing("MODEL", "needs one model", "give a name like bert-base, or --module, or --config; one of them")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a config may name weights to fetch; a trace needs none
+    try:
+        import workloads
+
+        if module is not None:
+            _refuse({"--seq": seq, "--context": context, "--size": size, "--batch": batch})
+            made = workloads.trace_module(module, phase or "encode")
+        else:
+            build = workloads.trace_config if config is not None else workloads.build
+            made = build(
+                config or model or "", phase=phase, seq=seq, context=context, size=size, batch=batch or 1
+            )  # fmt: skip
+    except ModuleNotFoundError as error:
+        raise _no_torch(error) from None
+    made = workload_overrides(made, workload_sets)
     write_trace(made, out)
     _tell(made)
     wrote(out)
 
 
-def _build(model: str, seq: int | None, batch: int, phase: PhaseKind | None, context: int | None) -> Trace:
-    try:
-        from workloads.registry import MODELS, build
-    except ModuleNotFoundError as error:
-        raise _no_torch(error) from None
-    entry = MODELS.get(model.lower().replace("_", "-"))
-    phase = phase or (entry.phases[0] if entry else "encode")
-    try:
-        # A model that does not exist is answered before the sizes of one that does.
-        tokens = _tokens(phase, seq, context) if entry else 1
-        return build(model, seq=tokens, batch=batch, phase=phase)
-    except ModuleNotFoundError as error:
-        raise _no_torch(error) from None
-
-
-def _tokens(phase: PhaseKind, seq: int | None, context: int | None) -> int:
-    """The one size that `build` asks for: new tokens, or for a decode the tokens before its one."""
-    if phase == "decode":
-        if context is None:
-            raise missing("--context", "a decode needs it", "give the tokens in the KV cache, like --context 2048")
-        if seq not in (None, 1):
-            raise user_error("command line", "--seq", f"a decode adds one token, not {seq}", "leave --seq out")
-        return context
-    if seq is None:
-        raise missing("--seq", f"{phase} needs it", "give the number of tokens, like --seq 128")
-    if context is not None:
-        raise user_error("command line", "--context", f"{phase} has none", "leave it out, or use --phase decode")
-    return seq
+def _refuse(sizes: dict[str, int | None]) -> None:
+    fix = "leave it out; the function chooses its inputs"
+    faults = [Fault("command line", 0, 0, name, "--module takes no sizes", fix) for name in sizes if sizes[name]]
+    if faults:
+        raise UserError(faults)
 
 
 def _no_torch(error: ModuleNotFoundError) -> UserError:
@@ -97,3 +99,6 @@ def _tell(made: Trace) -> None:
         click.echo(f"unknown op, not in the MACs: {op.function} in {op.module or 'the model'} x{op.count}")
     if not made.unknown_ops:
         click.echo("unknown ops: none")
+    strays = dict(made.provenance).get("config.keys_not_read")
+    if strays:
+        click.echo(f"config keys that the model does not read: {strays}")

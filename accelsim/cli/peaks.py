@@ -56,7 +56,7 @@ def port_rows(machine: Machine) -> list[tuple[str, ...]]:
 def _array_bits(array: AdderTree | Systolic) -> tuple[int, int, int, int]:
     """Bits in a cycle: ifmap in, weight in, psum in, psum or ofmap out."""
     out = array.outputs_per_cycle * array.accumulator_bits
-    psum = (0, 0) if array.dataflow == "output_stationary" else (out, out)
+    psum = (0, 0) if array.dataflow == "output_stationary" else (out, out)  # ofmaps leave once per reduction
     if isinstance(array, AdderTree):
         ifmap, weight = array.po * array.pci, array.pci * array.pco
     elif array.dataflow == "input_stationary":  # the inputs load a row of columns, the weights stream by rows

@@ -18,7 +18,7 @@ Two queues, two operations each: `load` brings a tile (3 cycles), `array` comput
 Rules. Instructions of one queue issue in order; queues run freely against each other. When several
 heads are ready, the one ready longest goes first, then the one whose queue comes first. An instruction
 that finishes at an instant makes its tokens and servers available to heads at that same instant. One
-that is busy for no time needs no server. If
+that is busy for no time needs no server, but its tokens never overtake those of its predecessors. If
 nothing runs and heads are left, the program is deadlocked: a result that names the waiting heads.
 """
 
@@ -141,6 +141,7 @@ def _run(first, held, busy, latency, wait_channel, wait_count, signal_channel, s
     tokens, free = credits.copy(), capacity.copy()
     head = first[:queues].copy()
     ready_since = np.full(queues, -1, np.int64)
+    signalled = np.zeros(queues, np.int64)  # tokens of a queue leave it in order
     now, serial = np.int64(0), np.int64(0)
     events = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
     events.pop()
@@ -176,7 +177,8 @@ def _run(first, held, busy, latency, wait_channel, wait_count, signal_channel, s
                     free[held[best, r]] -= 1
             start[i] = now
             heapq.heappush(events, (now + busy[i], serial, np.int64(0), np.int64(best), i))
-            heapq.heappush(events, (now + busy[i] + latency[i], serial + 1, np.int64(1), np.int64(best), i))
+            signalled[best] = max(signalled[best], now + busy[i] + latency[i])
+            heapq.heappush(events, (signalled[best], serial + 1, np.int64(1), np.int64(best), i))
             serial += 2
             head[best] += 1
             ready_since[best] = -1

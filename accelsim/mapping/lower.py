@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.errors import Fault, UserError
 from accelsim.hardware.machine import Machine
@@ -43,22 +43,20 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
-    bias_values = sum(tensor.elements for tensor in bias)
-    widths = (ifmap.bits, weight.bits, outputs[0].bits)
-    problem = _problem(op.dims, widths, psum, bias_values, machine)
+    problem = _problem(op.dims, (ifmap.bits, weight.bits, outputs[0].bits), psum, machine)
+    if bias:
+        problem = replace(problem, bias_values=bias[0].elements, bias_bits=bias[0].bits)
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
 
 
-def _problem(
-    dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: PsumScheme, bias_values: int, machine: Machine
-) -> Problem:
+def _problem(dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: PsumScheme, machine: Machine) -> Problem:
     if isinstance(dims, MatmulDims):
-        return matmul_problem(dims, *widths, psum, bias_values)
-    return conv_problem(dims, *widths, psum, machine.array.spatial_reduction, bias_values)
+        return matmul_problem(dims, *widths, psum)
+    return conv_problem(dims, *widths, psum, machine.array.spatial_reduction)
 
 
 def _operand(tensor: Tensor, otherwise: str) -> str:
-    return tensor.kind if tensor.kind in ("weight", "kv") else otherwise
+    return tensor.kind if tensor.kind in ("weight", "kv", "constant") else otherwise
 
 
 def check_psum_schemes(trace: Trace, machine: Machine) -> None:

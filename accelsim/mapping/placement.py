@@ -10,7 +10,6 @@ a tile has spilled: its home is DRAM.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -84,8 +83,11 @@ def place_storage(
         if isinstance(place, Infeasible):
             return place
         placed[operand] = place
-    spills = placer.tiling("output", placed["output"].position).most_visits > 1
-    return _assemble(loops, placer.nested(placed), placer, spills and spill == "bypass")
+    visits = placer.tiling("output", placed["output"].position).most_visits
+    bypass = visits > 1 and spill == "bypass"
+    if bypass and visits <= placer.psum_stores:  # without a buffer every visit of the array goes to DRAM
+        placed["output"] = _Place(len(loops), loops[-1].step, True)
+    return _assemble(loops, placer.nested(placed), placer, bypass)
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,16 @@ class _Placer:
         if position == 0:
             return _Place(0, 0, False)
         loop = self.loops[position - 1]
-        double = operand != "output" and self.tiling(operand, position).tiles > 1
         step = loop.step
         if loop.dim in self.problem.relevant(operand):
             limit = -(-self._enclosing(position) // loop.step)
             step *= _last_true(1, limit, lambda trips: self._worth(operand, position, loop.step * trips))
-        return _Place(position, step, double)
+        return _Place(position, step, self._double(operand, position, step))
+
+    def _double(self, operand: OperandName, position: int, step: int) -> bool:
+        """Inputs always have two slots when there are two tiles; outputs when the room is there."""
+        several = self.tiling(operand, position, step).tiles > 1
+        return several and (operand != "output" or self._fits_twice(operand, position, step))
 
     def nested(self, placed: dict[OperandName, _Place]) -> dict[OperandName, _Place]:
         """The places with steps of one loop made multiples of each other.
@@ -163,7 +169,7 @@ class _Placer:
             outer = placed[here[0]].step
             for operand in here[1:]:
                 outer = self._divisor(operand, position, placed[operand].step, outer)
-                result[operand] = dataclasses.replace(placed[operand], step=outer)
+                result[operand] = _Place(position, outer, self._double(operand, position, outer))
         return result
 
     def _divisor(self, operand: OperandName, position: int, step: int, outer: int) -> int:
@@ -206,15 +212,17 @@ def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
 def _assemble(
     loops: tuple[Loop, ...], placed: dict[OperandName, _Place], placer: _Placer, bypass: bool
 ) -> tuple[Node, ...]:
-    nodes: list[Node] = [Store(operand, "dram") for operand in OPERANDS]
+    # A psum that bypasses its buffer is exchanged with DRAM where its buffer node would have been.
+    levels = {operand: buffer.name for operand, buffer in placer.buffers.items()}
+    if bypass:
+        levels["output"] = "dram"
+    nodes: list[Node] = [Store(operand, "dram") for operand in OPERANDS if levels[operand] != "dram"]
 
     def stores(position: int, step: int) -> list[Node]:
         return [
-            Store(operand, placer.buffers[operand].name, place.double_buffered)
+            Store(operand, levels[operand], place.double_buffered)
             for operand, place in placed.items()
-            if place.position == position
-            and (position == 0 or place.step == step)
-            and not (bypass and operand == "output")
+            if place.position == position and (position == 0 or place.step == step)
         ]
 
     nodes += stores(0, 0)

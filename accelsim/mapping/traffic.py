@@ -12,13 +12,14 @@ DRAM bursts per tile likewise. Tiles lie contiguous in DRAM.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import Tiling, tiling
-from accelsim.mapping.nest import Loop, Mapping
+from accelsim.mapping.nest import Mapping, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 
 
@@ -53,7 +54,7 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
             problem, mapping, machine.weight_buffer, machine.dram, "weight", weight_name, problem.weight_bits
         ),
         *_output_flows(problem, mapping, machine),
-        *_bias_flows(problem, machine),
+        *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
     ]
     return tuple(flow for flow in flows if flow.count)
@@ -85,8 +86,8 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
     sram, dram, psum, ofmap = machine.psum_buffer, machine.dram, problem.psum.bits, problem.ofmap_bits
     visits = array_tiling(problem, mapping, "output")
     buffered = mapping.store("output", sram.name) is not None
-    home: tuple[Loop, ...] = mapping.loops_above("output", sram.name if buffered else "array")
-    stays = tiling(problem, "output", home)
+    home = mapping.store("output", sram.name) or mapping.store("output", "dram")
+    stays = tiling(problem, "output", mapping.loops_above("output", home.level)) if home else visits
 
     def psum_words(values: int) -> int:
         return sram.accesses(values, psum)
@@ -126,16 +127,18 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
     ]
 
 
-def _bias_flows(problem: Problem, machine: Machine) -> list[Flow]:
-    """A bias comes in once and is read once from the weight buffer, into the accumulators."""
+def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
+    """A bias comes in once, and is read from the weight buffer to start each output tile of the array."""
     if not problem.bias_values:
         return []
     sram, dram, values, bits = machine.weight_buffer, machine.dram, problem.bias_values, problem.bias_bits
     words = sram.accesses(values, bits)
+    rows = (problem.row, *problem.shared)
+    starts = math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in rows)
     return [
         dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits)),
         sram_flow(sram, "bias", "write", values, words, bits),
-        sram_flow(sram, "bias", "read", values, words, bits),
+        sram_flow(sram, "bias", "read", values * starts, words * starts, bits),
     ]
 
 

@@ -7,6 +7,7 @@ the textbook definitions, one lane operation for each add, multiply, compare or 
     layernorm  sum, subtract mean, square, accumulate, scale, gain, bias; per row mean, variance, rsqrt (LUT)
     rmsnorm    square, accumulate, scale, gain; per row mean, rsqrt (LUT)
     rope       two multiplies and an add
+    upsample   bilinear: 4 multiplies, 3 adds; bicubic: 16 and 15 (per output element)
 """
 
 from __future__ import annotations
@@ -35,8 +36,14 @@ WORK: dict[tuple[str, str], VectorWork] = {
     ("normalize", "rmsnorm"): VectorWork(4, 0, 1, 1),
     ("rotate", "rope"): VectorWork(3),
     ("reduce", "mean"): VectorWork(1, 0, 1),
-    **{("reduce", name): _LANE for name in ("sum", "max", "min")},
-    **{("elementwise", name): _LANE for name in ("add", "sub", "mul", "max", "min", "neg", "square", "clamp")},
+    ("reduce", "avg_pool"): VectorWork(1, 0, 1),
+    **{("reduce", name): _LANE for name in ("sum", "max", "min", "max_pool")},
+    **{
+        ("elementwise", name): _LANE
+        for name in ("add", "sub", "mul", "max", "min", "neg", "square", "clamp", "abs", "where", "masked_fill")
+    },
+    ("elementwise", "upsample_bilinear"): VectorWork(7),
+    ("elementwise", "upsample_bicubic"): VectorWork(31),
     ("elementwise", "div"): VectorWork(1, 1),
     ("nonlinear", "relu"): _LANE,
     ("nonlinear", "relu6"): VectorWork(2),
@@ -70,6 +77,11 @@ class VectorProblem:
         elements = self.rows * self.cols
         lanes = elements * work.vector_per_element + self.rows * work.vector_per_row
         return lanes, elements * work.lut_per_element + self.rows * work.lut_per_row
+
+    @property
+    def widest_bits(self) -> int:
+        """Width of the widest activation; constants (gains, biases) are converted when they are loaded."""
+        return max(bits for name, _, bits in (*self.inputs, *self.outputs) if name != "constant")
 
     @property
     def input_bits(self) -> int:

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from accelsim.hardware.dram import Dram
+from accelsim.hardware.sram import Sram
 from accelsim.program.program import Ints, Queue, TokenUse
 
+PortTime = Callable[[int], int]
 
-def dma_queue(name: str, bits: Ints, dram: Dram, waits: tuple[TokenUse, ...], signals: tuple[TokenUse, ...]) -> Queue:
-    """One transfer per entry of `bits`; the latency does not hold the DRAM; an empty one takes no time."""
+
+def write_port(buffer: Sram, period_fs: int) -> PortTime:
+    """Femtoseconds the buffer's write ports need for so many bits."""
+    return lambda bits: -(-bits // buffer.write_bits_per_cycle) * period_fs
+
+
+def read_port(buffer: Sram, period_fs: int) -> PortTime:
+    """Femtoseconds the buffer's read ports need for so many bits."""
+    return lambda bits: -(-bits // buffer.read_bits_per_cycle) * period_fs
+
+
+def no_port(bits: int) -> int:
+    """Nothing but the DRAM limits a transfer that no buffer takes part in."""
+    return 0
+
+
+def dma_queue(
+    name: str, bits: Ints, dram: Dram, port: PortTime, waits: tuple[TokenUse, ...], signals: tuple[TokenUse, ...]
+) -> Queue:
+    """One transfer per entry of `bits`, as slow as the DRAM or the buffer port at its other end.
+
+    The latency does not hold the DRAM; an empty transfer takes no time.
+    """
     sizes, where = np.unique(bits, return_inverse=True)
-    busy = np.array([dram.transfer_fs(int(size)) for size in sizes], np.int64)[where]
+    busy = np.array([max(dram.transfer_fs(int(size)), port(int(size))) for size in sizes], np.int64)[where]
     latency = np.where(bits > 0, dram.latency_fs, 0).astype(np.int64)
     return Queue(name, (dram.name,), busy, latency, bits, waits, signals)

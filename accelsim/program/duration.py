@@ -1,10 +1,10 @@
 """How long one array instruction lasts: its block's own cycles, or the slowest buffer port.
 
 An instruction runs the loops below the innermost buffer node on the extents of one tile step. Steps
-with equal extents take equal time, so each distinct step is worked out once. A step that only brings
-more of the stream to the fold a systolic array is in adds its length and no second skew. Port bits
-are those of a step on its own; a conv's pixels each read their own inputs (padding not skipped), an
-upper bound.
+alike take equal time, so each kind of step is worked out once. An output crosses the psum ports only
+where it enters or leaves the accumulators: at the last visit as an ofmap value, before as a psum. A
+step that only brings more of the stream to the fold a systolic array is in adds its length and no
+second skew. A conv's pixels each read their own inputs here (padding not skipped), an upper bound.
 """
 
 from __future__ import annotations
@@ -26,39 +26,82 @@ from accelsim.mapping.problem import Problem
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
 
+STAYS, LEAVES_PSUM, LEAVES_OFMAP = 0, 1, 2
+
 
 @dataclass(frozen=True)
 class ArrayWork:
-    """Cycles of each array instruction (n,), the part the array itself needs, and by-port totals."""
+    """Cycles of each array instruction (n,), what the array itself needs of them, and totals.
+
+    `port_cycles` is the time each port (and the psum engine) was needed; `macs` the multiply-
+    accumulates of the steps, `lane_macs` those the lanes had room for, edges included.
+    """
 
     cycles: Ints
-    compute_cycles: Ints
+    compute_cycles: int
     port_cycles: tuple[tuple[str, int], ...]
+    macs: int
+    lane_macs: int
 
 
-def array_work(problem: Problem, mapping: Mapping, steps: Steps, machine: Machine) -> ArrayWork:
-    """Array cycles of every step."""
+@dataclass(frozen=True)
+class _Step:
+    """One kind of step: its extents, and what its outputs do before and after it."""
+
+    problem: Problem
+    enters: bool
+    leaves: int
+    same_fold: bool
+
+
+def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, machine: Machine) -> ArrayWork:
+    """Array cycles of every step; `visits` is T, how often an output leaves the accumulator."""
+    inner = mapping.loops[len(steps.loops) :]
+    columns = [steps.ranges(dim, len(steps.loops))[1] for dim in problem.dims]
+    rows, where = _distinct([*columns, *_output_moves(problem, steps, inner), _same_fold(problem, steps, machine)])
+    times = np.bincount(where, minlength=len(rows))
+    cycles, compute, macs, lanes = [], 0, 0, 0
+    ports: dict[str, int] = {}
+    buffered = mapping.store("output", machine.psum_buffer.name) is not None
+    for (*sizes, enters, leaves, same_fold), count in zip(rows, times.tolist(), strict=True):
+        sized = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
+        step = _Step(sized, bool(enters), leaves, bool(same_fold))
+        need, load = _compute(step, inner, machine.array)
+        port = _port_cycles(step, inner, machine, visits, buffered)
+        cycles.append(_lasts(need, load, port, machine))
+        compute += count * need
+        macs += count * sized.macs
+        lanes += count * machine.array.macs_per_cycle * _pieces(sized, inner)
+        for name, busy in port.items():
+            ports[name] = ports.get(name, 0) + count * busy
+    each = np.array(cycles, np.int64)[where]
+    first = _cold_load(machine.array)
+    each[0] += first
+    return ArrayWork(each, compute + first, tuple(ports.items()), macs, lanes)
+
+
+def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
+    """Per step: whether psums come in at its start, and what leaves at its end."""
     depth = len(steps.loops)
-    inner = mapping.loops[depth:]
-    extents = [steps.ranges(dim, depth)[1] for dim in problem.dims]
-    started = np.zeros(steps.count, np.int64)  # whether the step's outputs already hold a psum
+    held = np.ones(steps.count, bool)  # the accumulators hold one output tile all through the step
+    for dim in problem.relevant("output"):
+        finest = min((loop.step for loop in inner if loop.dim == dim), default=problem.extent(dim))
+        held &= steps.ranges(dim, depth)[1] <= finest
+    stays = np.append(~steps.changes(problem.relevant("output"), depth)[1:], False) & held
+    started, finished = np.zeros(steps.count, bool), np.ones(steps.count, bool)
     for dim in problem.irrelevant("output"):
-        started |= steps.ranges(dim, depth)[0] > 0
+        start, extent = steps.ranges(dim, depth)
+        started |= start > 0
+        finished &= start + extent == problem.extent(dim)
+    enters = started & ~np.append(False, stays[:-1])
+    leaves = np.where(stays, STAYS, np.where(finished, LEAVES_OFMAP, LEAVES_PSUM))
+    return enters.astype(np.int64), leaves.astype(np.int64)
+
+
+def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
+    """Whether a step differs from the one before in streamed dims only."""
     fixed = [dim for dim in problem.dims if dim not in stream_dims(problem, machine.array)]
-    continues = ~steps.changes(fixed, depth)
-    kinds, where = _distinct([*extents, started, continues.astype(np.int64)])
-    compute, ports = [], []
-    for *sizes, resumes, same_fold in kinds:
-        step = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
-        compute.append(compute_cycles(step, inner, machine.array, bool(same_fold)))
-        ports.append(_port_cycles(step, inner, machine, bool(resumes)))
-    names = tuple(ports[0])
-    each = np.array([[port[name] for name in names] for port in ports], np.int64)
-    need = np.array(compute, np.int64)
-    totals = each[where].sum(axis=0)
-    longest = np.maximum(need, each.max(axis=1))
-    by_port = tuple((name, int(total)) for name, total in zip(names, totals, strict=True))
-    return ArrayWork(longest[where], need[where], by_port)
+    return (~steps.changes(fixed, len(steps.loops))).astype(np.int64)
 
 
 def _distinct(columns: list[Ints]) -> tuple[list[list[int]], Ints]:
@@ -85,53 +128,63 @@ def stream_dims(problem: Problem, array: AdderTree | Systolic) -> tuple[str, ...
     return problem.irrelevant("ifmap" if array.dataflow == "input_stationary" else "output")
 
 
-def compute_cycles(step: Problem, inner: Sequence[Loop], array: AdderTree | Systolic, same_fold: bool) -> int:
-    """Cycles of the array alone for one step: adder_tree pieces, or systolic folds with skew.
+def _pieces(step: Problem, inner: Sequence[Loop]) -> int:
+    """Array-sized pieces of a step."""
+    return math.prod(chunk_count(extent, dim, inner) for dim, extent in step.extents)
 
-    `same_fold`: the step differs from the one before in streamed dims only.
-    """
+
+def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) -> tuple[int, int]:
+    """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
-        return array.cycles(math.prod(chunk_count(extent, dim, inner) for dim, extent in step.extents))
-    return _systolic_cycles(step, inner, array, same_fold)
-
-
-def _systolic_cycles(step: Problem, inner: Sequence[Loop], array: Systolic, same_fold: bool) -> int:
-    """Folds over the two unrolled dims; the other dims of the stationary operand repeat them."""
-    row, column = spatial_widths(step, array)
-    streams = stream_dims(step, array)
-    length = math.prod(step.extent(dim) for dim in streams)
-    repeats = math.prod(step.extent(dim) for dim in step.dims if dim not in (row, column, *streams))
-    folds, total = 0, 0
-    for rows in chunk_classes(step.extent(row), row, inner):
-        for cols in chunk_classes(step.extent(column), column, inner):
+        return array.cycles(_pieces(step.problem, inner)), 0
+    row, column = spatial_widths(step.problem, array)
+    streams = stream_dims(step.problem, array)
+    size = step.problem.extent
+    length = math.prod(size(dim) for dim in streams)
+    repeats = math.prod(size(dim) for dim in step.problem.dims if dim not in (row, column, *streams))
+    folds, total, load = 0, 0, 0
+    for rows in chunk_classes(size(row), row, inner):
+        for cols in chunk_classes(size(column), column, inner):
             count = repeats * rows.count * cols.count
             folds += count
             total += count * array.fold_cycles(length, rows.extent, cols.extent)
-    return length if same_fold and folds == 1 else total
+            load += 0 if array.overlapped_load else count * array.load_cycles(rows.extent, cols.extent)
+    return (length, 0) if step.same_fold and folds == 1 else (total, load)
 
 
-def _port_cycles(step: Problem, inner: Sequence[Loop], machine: Machine, resumes: bool) -> dict[str, int]:
+def _cold_load(array: AdderTree | Systolic) -> int:
+    """An overlapped load has no fold to hide behind the first time."""
+    if isinstance(array, Systolic) and array.overlapped_load:
+        return array.load_cycles(array.rows, array.cols)
+    return 0
+
+
+def _lasts(need: int, load: int, ports: dict[str, int], machine: Machine) -> int:
+    """Array and ports work side by side, but a serial load waits for its own port."""
+    array = machine.array
+    stationary = {"weight_stationary": machine.weight_buffer, "input_stationary": machine.ifmap_buffer}
+    port = f"{stationary[array.dataflow].name} read" if array.dataflow in stationary else ""
+    if load and port:
+        return max(need - load + max(load, ports[port]), *(busy for name, busy in ports.items() if name != port))
+    return max(need, *ports.values())
+
+
+def _port_cycles(step: _Step, inner: Sequence[Loop], machine: Machine, visits: int, buffered: bool) -> dict[str, int]:
     """Cycles each buffer port (and the psum engine) needs for one step."""
+    problem = step.problem
     ifmap, weight, psum = machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer
-    inputs = tiling(step, "ifmap", inner).total(lambda values: ifmap.accesses(values, step.ifmap_bits))
-    weights = tiling(step, "weight", inner).total(lambda values: weight.accesses(values, step.weight_bits))
-    outputs = tiling(step, "output", inner)
-
-    def words(values: int) -> int:
-        return psum.accesses(values, step.psum.bits)
-
-    reads = outputs.total(words) if resumes else outputs.again(words)
-    writes = outputs.total(words)
-    cycles = {
-        f"{ifmap.name} read": _ceil(inputs * ifmap.word_bits, ifmap.read_bits_per_cycle),
-        f"{weight.name} read": _ceil(weights * weight.word_bits, weight.read_bits_per_cycle),
-        f"{psum.name} read": _ceil(reads * psum.word_bits, psum.read_bits_per_cycle),
-        f"{psum.name} write": _ceil(writes * psum.word_bits, psum.write_bits_per_cycle),
-    }
-    if machine.psum_engine is not None and step.psum.is_apsq:
-        cycles[machine.psum_engine.name] = _ceil(outputs.total(), machine.psum_engine.psums_per_cycle)
+    inputs = tiling(problem, "ifmap", inner).total(lambda values: ifmap.accesses(values, problem.ifmap_bits))
+    weights = tiling(problem, "weight", inner).total(lambda values: weight.accesses(values, problem.weight_bits))
+    cycles = {f"{ifmap.name} read": ifmap.read_cycles(inputs), f"{weight.name} read": weight.read_cycles(weights)}
+    outputs = tiling(problem, "output", inner)
+    if buffered:
+        again = outputs.again(lambda values: psum.accesses(values, problem.psum.bits))
+        last_bits = problem.ofmap_bits if step.leaves == LEAVES_OFMAP else problem.psum.bits
+        enters = outputs.once(lambda values: psum.accesses(values, problem.psum.bits)) if step.enters else 0
+        leaves = outputs.once(lambda values: psum.accesses(values, last_bits)) if step.leaves != STAYS else 0
+        cycles[f"{psum.name} read"] = psum.read_cycles(again + enters)
+        cycles[f"{psum.name} write"] = psum.write_cycles(again + leaves)
+    engine = machine.psum_engine
+    if engine is not None and problem.psum.is_apsq and visits > 1:
+        cycles[engine.name] = engine.cycles(outputs.again() + (outputs.once() if step.leaves != STAYS else 0))
     return cycles
-
-
-def _ceil(amount: int, rate: int) -> int:
-    return -(-amount // rate)

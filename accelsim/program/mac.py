@@ -1,7 +1,7 @@
 """A mapped matmul or conv as tile instructions.
 
-Queues, in arbitration order, and what passes between them (credits = slots that fit the buffer, at
-most two):
+Queues, in arbitration order, and what passes between them (credits = slots: two where the mapping
+says double buffered, else one):
 
     load_ifmap  --ifmap_full-->  array  --ifmap_free-->  load_ifmap
     load_weight --weight_full--> array  --weight_free--> load_weight
@@ -19,12 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import halo_dims, halo_table
-from accelsim.mapping.nest import Mapping, chunks
-from accelsim.mapping.placement import buffer_of, psum_stores, tile_bits
+from accelsim.mapping.nest import Loop, Mapping, Store, chunks
+from accelsim.mapping.placement import buffer_of, psum_stores
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
-from accelsim.program.dma import dma_queue
+from accelsim.program.dma import PortTime, dma_queue, no_port, read_port, write_port
 from accelsim.program.duration import ArrayWork, array_work
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
 from accelsim.program.steps import Steps, walk
@@ -49,23 +50,33 @@ class MacProgram:
     work: ArrayWork
 
 
-def mac_program(problem: Problem, mapping: Mapping, machine: Machine) -> MacProgram:
-    """Instructions of one matmul or conv. Raises TooManySteps."""
-    depths = {operand: _depth(mapping, machine, operand) for operand in OPERANDS}
-    steps = walk(problem, mapping.loops[: max(depths.values())])
-    work = array_work(problem, mapping, steps, machine)
-    stores = psum_stores(problem, mapping.loops)
-    tiles = {operand: _tiles(problem, steps, depths[operand], operand, machine, stores) for operand in OPERANDS}
+def step_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:
+    """The loops above the innermost buffer node: one trip of all of them is one array instruction."""
+    return mapping.loops[: max(len(mapping.loops_above(node.operand, node.level)) for node in _nodes(mapping, machine))]
+
+
+def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None = None) -> MacProgram:
+    """Instructions of one matmul or conv, or of its first `outer_trips` - 1 and its last outermost trip.
+
+    Raises TooManySteps.
+    """
+    nodes = {node.operand: node for node in _nodes(mapping, machine)}
+    steps = walk(problem, step_loops(mapping, machine), outer_trips)
+    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.loops) + 1, machine)
+    depths = {operand: len(mapping.loops_above(operand, node.level)) for operand, node in nodes.items()}
+    tiles = {operand: _tiles(problem, steps, depths[operand], nodes[operand]) for operand in OPERANDS}
     bias_bits = problem.bias_values * problem.bias_bits
     loads = (
         _load("ifmap", tiles["ifmap"], problem.ifmap_bits, 0, machine),
         _load("weight", tiles["weight"], problem.weight_bits, bias_bits, machine),
     )
-    spill = _spill(problem, steps, depths["output"], tiles["output"])
-    reload = (_reload(problem, tiles["output"], spill, machine),) if spill.returns.any() else ()
+    spill = _spill(problem, steps, tiles["output"])
+    buffered = nodes["output"].level == machine.psum_buffer.name
+    ports = _psum_ports(machine) if buffered else (no_port, no_port)
+    reload = (_reload(problem, tiles["output"], spill, machine.dram, ports[0]),) if spill.returns.any() else ()
     busy_fs = work.cycles * machine.period_fs
     array_queue = _array_queue(busy_fs, tiles, "psum_full" if reload else "output_free")
-    queues = (*loads, *reload, array_queue, _store(problem, tiles["output"], spill, machine))
+    queues = (*loads, *reload, array_queue, _store(problem, tiles["output"], spill, machine.dram, ports[1]))
     return MacProgram(Program(queues, (Resource("dram"), Resource("array")), _channels(tiles, bool(reload))), work)
 
 
@@ -81,20 +92,28 @@ def _channels(tiles: dict[OperandName, Tiles], reloads: bool) -> tuple[Channel, 
     return tuple(channels)
 
 
-def _depth(mapping: Mapping, machine: Machine, operand: OperandName) -> int:
-    """How many loops stand above the operand's buffer (or, without one, above its array tile)."""
-    level = buffer_of(machine, operand).name
-    return len(mapping.loops_above(operand, level if mapping.store(operand, level) else "array"))
+def _nodes(mapping: Mapping, machine: Machine) -> list[Store]:
+    """Per operand the node that exchanges tiles with DRAM: its buffer, or DRAM itself for a bypass."""
+    nodes = []
+    for operand in OPERANDS:
+        node = mapping.store(operand, buffer_of(machine, operand).name) or mapping.store(operand, "dram")
+        if node is None:
+            raise ValueError(f"the mapping stores {operand} nowhere")
+        nodes.append(node)
+    return nodes
 
 
-def _tiles(problem: Problem, steps: Steps, depth: int, operand: OperandName, machine: Machine, stores: int) -> Tiles:
+def _psum_ports(machine: Machine) -> tuple[PortTime, PortTime]:
+    """The psum buffer's port for tiles that come back, and for tiles that leave."""
+    return write_port(machine.psum_buffer, machine.period_fs), read_port(machine.psum_buffer, machine.period_fs)
+
+
+def _tiles(problem: Problem, steps: Steps, depth: int, node: Store) -> Tiles:
+    operand = node.operand
     begins = steps.changes(problem.relevant(operand), depth)
     key = np.stack([steps.ranges(dim, depth)[0][begins] for dim in problem.relevant(operand)])
     values = _values(problem, steps, depth, operand)[begins]
-    buffer = buffer_of(machine, operand)
-    demand = tile_bits(problem, buffer, operand, int(values.max()), stores)
-    slots = 2 if 2 * demand <= buffer.capacity_bits else 1
-    return Tiles(begins, np.append(begins[1:], True), values, key, slots)
+    return Tiles(begins, np.append(begins[1:], True), values, key, 2 if node.double_buffered else 1)
 
 
 def _values(problem: Problem, steps: Steps, depth: int, operand: OperandName) -> Ints:
@@ -123,7 +142,7 @@ class _Spill:
     stores_needed: Ints
 
 
-def _spill(problem: Problem, steps: Steps, depth: int, output: Tiles) -> _Spill:
+def _spill(problem: Problem, steps: Steps, output: Tiles) -> _Spill:
     returns = np.zeros(steps.count, bool)
     unfinished = np.zeros(steps.count, bool)
     for dim in problem.irrelevant("output"):
@@ -146,24 +165,25 @@ def _load(name: str, tiles: Tiles, bits: int, extra_bits: int, machine: Machine)
     transfers = tiles.values * bits
     transfers[0] += extra_bits  # a bias comes in with the first tile
     waits, signals = (TokenUse(f"{name}_free", one),), (TokenUse(f"{name}_full", one),)
-    return dma_queue(f"load_{name}", transfers, machine.dram, waits, signals)
+    port = write_port(machine.ifmap_buffer if name == "ifmap" else machine.weight_buffer, machine.period_fs)
+    return dma_queue(f"load_{name}", transfers, machine.dram, port, waits, signals)
 
 
-def _reload(problem: Problem, output: Tiles, spill: _Spill, machine: Machine) -> Queue:
+def _reload(problem: Problem, output: Tiles, spill: _Spill, dram: Dram, port: PortTime) -> Queue:
     """Takes a slot for every output tile and fetches the psums of those that come back."""
     one = np.ones(output.values.size, np.int64)
     bits = np.where(spill.returns, problem.psum.bits * output.values, 0)
     waits = (TokenUse("output_free", one), TokenUse("psum_stored", spill.stores_needed))
-    return dma_queue("load_psum", bits, machine.dram, waits, (TokenUse("psum_full", one),))
+    return dma_queue("load_psum", bits, dram, port, waits, (TokenUse("psum_full", one),))
 
 
-def _store(problem: Problem, output: Tiles, spill: _Spill, machine: Machine) -> Queue:
+def _store(problem: Problem, output: Tiles, spill: _Spill, dram: Dram, port: PortTime) -> Queue:
     one = np.ones(output.values.size, np.int64)
     bits = np.where(spill.unfinished, problem.psum.bits, problem.ofmap_bits) * output.values
     signals = [TokenUse("output_free", one)]
     if spill.returns.any():
         signals.append(TokenUse("psum_stored", spill.unfinished.astype(np.int64)))
-    return dma_queue("store", bits, machine.dram, (TokenUse("output_full", one),), tuple(signals))
+    return dma_queue("store", bits, dram, port, (TokenUse("output_full", one),), tuple(signals))
 
 
 def _array_queue(busy_fs: Ints, tiles: dict[OperandName, Tiles], output_ready: str) -> Queue:

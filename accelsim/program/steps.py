@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,18 +52,28 @@ class Steps:
         return changed
 
 
-def walk(problem: Problem, loops: tuple[Loop, ...]) -> Steps:
-    """All steps of `loops`, outermost slowest. Raises TooManySteps above MAX_STEPS."""
+def trips_of(problem: Problem, loops: tuple[Loop, ...]) -> list[int]:
+    """Trips of each loop inside full chunks of the loops above it."""
     trips, left = [], dict(problem.extents)
     for loop in loops:
         trips.append(-(-left[loop.dim] // loop.step))
         left[loop.dim] = min(loop.step, left[loop.dim])
-    total = 1
-    for trip in trips:
-        total *= trip
+    return trips
+
+
+def walk(problem: Problem, loops: tuple[Loop, ...], outer_trips: int | None = None) -> Steps:
+    """The steps of `loops`, outermost slowest: all, or only the first `outer_trips` - 1 and the last trip
+    of the outermost loop. Raises TooManySteps above MAX_STEPS."""
+    trips = trips_of(problem, loops)
+    last = trips[0] - 1 if trips else 0
+    if outer_trips is not None and trips:
+        trips[0] = min(trips[0], outer_trips)
+    total = math.prod(trips)
     if total > MAX_STEPS:
         raise TooManySteps(total)
     index = [part.ravel() for part in np.indices(trips, dtype=np.int64)] if trips else []
+    if index:
+        index[0] = np.where(index[0] == trips[0] - 1, last, index[0])
     valid = np.ones(total, bool)
     left_now = {dim: np.full(total, extent, np.int64) for dim, extent in problem.extents}
     for loop, part in zip(loops, index, strict=True):

@@ -6,6 +6,7 @@ transfer longer than a few DRAM latencies, and as large as half a buffer at most
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
-from accelsim.program.dma import dma_queue
+from accelsim.program.dma import dma_queue, read_port, write_port
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
 
 
@@ -31,8 +32,8 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     chunks = _chunks(problem, machine)
     lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
     loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
-    vector = -(-lanes // machine.vector_unit.lanes)
-    table = -(-lookups // machine.lut_unit.lanes)
+    vector = _each(machine.vector_unit.cycles, lanes)
+    table = _each(machine.lut_unit.cycles, lookups)
     ports = {
         f"{machine.ifmap_buffer.name} read": -(-loaded // machine.ifmap_buffer.read_bits_per_cycle),
         f"{machine.psum_buffer.name} write": -(-stored // machine.psum_buffer.write_bits_per_cycle),
@@ -43,15 +44,16 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     cycles = np.maximum.reduce([*ports.values()])
     one = np.ones(chunks, np.int64)
     zero = np.zeros(chunks, np.int64)
+    ports_fs = write_port(machine.ifmap_buffer, machine.period_fs), read_port(machine.psum_buffer, machine.period_fs)
+    load_free, load_full, store_free, store_full = (
+        (TokenUse(name, one),) for name in ("load_free", "load_full", "store_free", "store_full")
+    )
+    busy_fs = cycles * machine.period_fs
     queues = (
-        dma_queue("load", loaded, machine.dram, (TokenUse("load_free", one),), (TokenUse("load_full", one),)),
-        Queue(
-            "compute", ("units",), cycles * machine.period_fs, zero, zero,
-            (TokenUse("load_full", one), TokenUse("store_free", one)),
-            (TokenUse("load_free", one), TokenUse("store_full", one)),
-        ),
-        dma_queue("store", stored, machine.dram, (TokenUse("store_full", one),), (TokenUse("store_free", one),)),
-    )  # fmt: skip
+        dma_queue("load", loaded, machine.dram, ports_fs[0], load_free, load_full),
+        Queue("compute", ("units",), busy_fs, zero, zero, (*load_full, *store_free), (*load_free, *store_full)),
+        dma_queue("store", stored, machine.dram, ports_fs[1], store_full, store_free),
+    )
     channels = (
         Channel("load_full", "load", "compute"),
         Channel("load_free", "compute", "load", 2),
@@ -61,6 +63,12 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     program = Program(queues, (Resource("dram"), Resource("units")), channels)
     totals = tuple((name, int(each.sum())) for name, each in ports.items())
     return VectorProgram(program, int(compute.sum()), totals)
+
+
+def _each(cycles: Callable[[int], int], amounts: Ints) -> Ints:
+    """A block's cycles for every chunk; chunks come in two sizes at most."""
+    sizes, where = np.unique(amounts, return_inverse=True)
+    return np.array([cycles(int(size)) for size in sizes], np.int64)[where]
 
 
 def _chunks(problem: VectorProblem, machine: Machine) -> int:

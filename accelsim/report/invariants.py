@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from accelsim.report.report import Report
 
 RELATIVE_TOLERANCE = 1e-9
+INPUT_BUFFERS = ("ifmap_buffer", "weight_buffer")
+OUTPUT_BUFFER = "psum_buffer"
 
 
 class BrokenInvariant(Exception):
@@ -17,6 +19,10 @@ class BrokenInvariant(Exception):
     def __init__(self, block: str, message: str) -> None:
         super().__init__(f"{block}: {message}")
         self.block = block
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[BrokenInvariant], tuple[str, str]]:
+        return type(self), (self.block, self.message)
 
 
 def check(report: Report) -> None:
@@ -68,16 +74,28 @@ def _check_bounds(report: Report) -> None:
 
 
 def _check_bytes(report: Report) -> None:
-    """Every psum and ofmap word written to a buffer is read again; what it holds comes from somewhere."""
-    moved: dict[tuple[str, str, str, str, str], int] = {}
+    """What comes from DRAM fills a buffer, what leaves a buffer goes to DRAM, psums come back as they left."""
+    ops: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     for row in report.rows:
         if row.action in ("read", "write"):
-            key = (row.phase, row.op, row.block, row.operand, row.action)
-            moved[key] = moved.get(key, 0) + row.bits_useful
-    for (phase, op, block, operand, action), bits in moved.items():
-        if action == "write" and block != "dram" and not moved.get((phase, op, block, operand, "read")):
-            raise BrokenInvariant(block, f"{op}: {bits} bits of {operand} are written and never read")
-        if operand == "psum" and moved.get((phase, op, block, operand, "read"), 0) != moved.get(
-            (phase, op, block, operand, "write"), 0
-        ):
-            raise BrokenInvariant(block, f"{op}: psum bits written and read differ")
+            moved = ops.setdefault((row.phase, row.op), {})
+            moved[row.block, row.operand, row.action] = row.bits_useful
+    for (_, op), moved in ops.items():
+        for operand in {operand for _, operand, _ in moved} - {"psum"}:
+            _check_operand(op, operand, moved)
+        for block in (OUTPUT_BUFFER, "dram"):
+            left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
+            if left != back:
+                raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")
+
+
+def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]) -> None:
+    filled = sum(moved.get((block, operand, "write"), 0) for block in INPUT_BUFFERS)
+    if filled != moved.get(("dram", operand, "read"), 0):
+        raise BrokenInvariant("dram", f"{op}: the bits of {operand} read from DRAM are not those that fill a buffer")
+    if filled and not sum(moved.get((block, operand, "read"), 0) for block in INPUT_BUFFERS):
+        raise BrokenInvariant(INPUT_BUFFERS[0], f"{op}: {operand} is loaded and never read")
+    into, out = (moved.get((OUTPUT_BUFFER, operand, action), 0) for action in ("write", "read"))
+    stored = moved.get(("dram", operand, "write"), 0)
+    if into != out or (into and stored != out):  # an output that bypasses the buffer has no buffer rows
+        raise BrokenInvariant(OUTPUT_BUFFER, f"{op}: {into} bits of {operand} written, {out} read, {stored} stored")

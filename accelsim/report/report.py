@@ -61,7 +61,10 @@ class ResourceCycles:
 
 @dataclass(frozen=True)
 class OpRow:
-    """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest."""
+    """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
+
+    `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest.
+    """
 
     phase: str
     name: str
@@ -73,6 +76,8 @@ class OpRow:
     bound_by: str
     psum_visits: int
     psum_scheme: str
+    padded_macs: int
+    mapping: str
     resources: tuple[ResourceCycles, ...]
     lower_bounds: tuple[tuple[str, int], ...]
 
@@ -128,9 +133,13 @@ class InfeasibleRow:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the report. `assumed_energy_share` is the part of energy_pj on assumed constants."""
+    """Sums over the ops that ran. `complete` is False when an op is infeasible: energy and time then
+    leave it out, and speeds are of what ran. `assumed_energy_share` is the part of energy_pj on assumed
+    constants."""
 
     macs: int
+    skipped_macs: int
+    complete: bool
     energy_pj: float
     energy_on_chip_pj: float
     cycles: int
@@ -185,7 +194,13 @@ class Report:
         save(self, Path(path))
 
 
-def totals(rows: Sequence[Row], ops: Sequence[OpRow], blocks: Sequence[BlockRow], period_s: float) -> Totals:
+def totals(
+    rows: Sequence[Row],
+    ops: Sequence[OpRow],
+    blocks: Sequence[BlockRow],
+    infeasible: Sequence[InfeasibleRow],
+    period_s: float,
+) -> Totals:
     """The one place where parts become sums (math.fsum, in row order)."""
     energy = math.fsum(row.energy_pj for row in rows)
     macs = sum(op.macs for op in ops)
@@ -200,6 +215,8 @@ def totals(rows: Sequence[Row], ops: Sequence[OpRow], blocks: Sequence[BlockRow]
 
     return Totals(
         macs=macs,
+        skipped_macs=sum(row.macs for row in infeasible),
+        complete=not infeasible,
         energy_pj=energy,
         energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part == "die"),
         cycles=cycles,

@@ -117,14 +117,28 @@ def _totals(report: Report) -> Table:
     pairs = [
         ("energy", f"{energy[0]}, of which on chip {energy[1]}, leakage {energy[2]}"),
         ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}"),
-        *(("throughput", _throughput(phase, len(report.phases) > 1)) for phase in report.phases if phase.latency_s),
-        ("speed", f"{significant(totals.tops)} TOPS, {of_peak} of the array's peak"),
-        ("efficiency", f"{significant(totals.tops_per_w)} TOPS/W at {significant(totals.power_mw)} mW, DRAM included"),
+        *(_speeds(report, of_peak) if totals.complete else [("INCOMPLETE", _incomplete(report))]),
         ("area", f"{significant(totals.area_mm2)} mm2, without DRAM"),
         ("psums", f"{share_text(totals.psum_energy_share, 1)} of the energy; {_schemes(report)}"),
         ("assumed", f"{assumed[0]} of the energy and {assumed[1]} of the area rest on assumed constants"),
     ]
     return _pairs(pairs)
+
+
+def _speeds(report: Report, of_peak: str) -> list[tuple[str, str]]:
+    totals = report.totals
+    several = len(report.phases) > 1
+    return [
+        *(("throughput", _throughput(phase, several)) for phase in report.phases if phase.latency_s),
+        ("speed", f"{significant(totals.tops)} TOPS, {of_peak} of the array's peak"),
+        ("efficiency", f"{significant(totals.tops_per_w)} TOPS/W at {significant(totals.power_mw)} mW, DRAM included"),
+    ]
+
+
+def _incomplete(report: Report) -> str:
+    """Why there is no throughput: some of the work was never done."""
+    skipped = share_text(report.totals.skipped_macs, report.trace_macs)
+    return f"{len(report.infeasible):,} ops with {skipped} of the MACs do not run here (below); all sums leave them out"
 
 
 def _schemes(report: Report) -> str:

@@ -1,6 +1,7 @@
 """Workloads: what a trace holds, and where traces come from."""
 
 from accelsim.workload.load import load_trace, shipped_workloads, with_psum, workload_overrides
+from accelsim.workload.topology import read_topology
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -34,6 +35,7 @@ __all__ = [
     "UnknownOp",
     "VectorDims",
     "load_trace",
+    "read_topology",
     "read_trace",
     "shipped_workloads",
     "trace_bytes",

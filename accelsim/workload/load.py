@@ -11,6 +11,8 @@ from pathlib import Path
 
 from accelsim.errors import Fault, UserError, did_you_mean, user_error
 from accelsim.schemes import PsumScheme
+from accelsim.workload.topology import SUFFIX as TOPOLOGY_SUFFIX
+from accelsim.workload.topology import read_topology
 from accelsim.workload.trace import MatmulDims, Op, Oracle, Phase, Tensor, Trace
 from accelsim.workload.trace_file import SUFFIXES, parse_trace, read_trace
 
@@ -25,11 +27,14 @@ PSUM_GROUP_SIZE_KEY = "workload.psum.group_size"
 def load_trace(path_or_name: str | Path) -> Trace:
     """The trace of a shipped name, a path, or a literal `matmul:MxKxN` or `matmul:BxMxKxN`.
 
-    A path contains `/` or ends in `.json` or `.json.gz`; a name may spell `_` as `-`. Raises UserError.
+    A path contains `/` or ends in `.json`, `.json.gz` or `.csv` (a SCALE-Sim topology); a name may
+    spell `_` as `-`. Raises UserError.
     """
     text = str(path_or_name)
     if text.startswith(MATMUL_PREFIX):
         return _matmul_trace(text)
+    if text.endswith(TOPOLOGY_SUFFIX):
+        return read_topology(text)
     if "/" in text or os.sep in text or text.endswith(SUFFIXES):
         return read_trace(text)
     name = text.lower().replace("-", "_")

@@ -15,10 +15,12 @@ from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping import traffic
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.vector import VectorProblem
+from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec.models import ArchSpec
 from tests.formula.test_hand_counts import ADDER_TREE, COUNTS, SYSTOLIC, check_cycles, check_rows
 
 BLOCKS = tuple(COUNTS)
+SEEN = (AssertionError, BrokenInvariant)  # the report's own invariants may be faster than the hand counts
 OPERAND_OF = {"ifmap_buffer": "ifmap", "weight_buffer": "weight", "psum_buffer": "output", "psum_engine": "output"}
 
 
@@ -74,14 +76,14 @@ def test_one_tile_fewer_is_seen(block: str, monkeypatch: pytest.MonkeyPatch) -> 
         return Tiling((dataclasses.replace(first, tiles=first.tiles - 1), *rest))
 
     monkeypatch.setattr(traffic, "tiling", fewer)
-    with pytest.raises(AssertionError):
+    with pytest.raises(SEEN):
         check_rows(block)
 
 
 def test_one_burst_fewer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = Dram.moved_bits
     monkeypatch.setattr(Dram, "moved_bits", lambda self, bits: moved(self, bits) - 8 * self.burst_bytes)
-    with pytest.raises(Exception, match=r"carries more bits than it moves|assert"):
+    with pytest.raises(SEEN):
         check_rows("dram")
 
 

@@ -58,7 +58,9 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
 
         table.dram("bias", "read", bias, 32, burst)
         table.sram(machine.weight_buffer, "bias", "write", bias, 32)
-        table.sram(machine.weight_buffer, "bias", "read", bias, 32)
+        # Keys are (batch, shared dims, rows, columns): a row tile of the array starts from the bias once.
+        row_tiles = len({stay.key[1:-1] for stay in walked.nodes["output", "array"].stays})
+        table.sram(machine.weight_buffer, "bias", "read", lambda per_tile: row_tiles * bias(per_tile), 32)
     return table
 
 
@@ -78,7 +80,7 @@ def _outputs(table: FlowTable, problem: Problem, machine: Machine, walked: Walk,
         table.sram(sram, "psum", "write", home.psum_reads, psum)  # comes back
         table.sram(sram, "ofmap", "write", array.ofmap_writes, ofmap)
         table.sram(sram, "ofmap", "read", home.ofmap_writes, ofmap)
-    outside = home or array
+    outside = home or walked.nodes.get(("output", "dram"), array)
     table.dram("psum", "write", outside.psum_writes, psum, burst)
     table.dram("psum", "read", outside.psum_reads, psum, burst)
     table.dram("ofmap", "write", outside.ofmap_writes, ofmap, burst)

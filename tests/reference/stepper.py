@@ -54,6 +54,7 @@ class _State:
         self.free = {resource.name: resource.capacity for resource in program.resources}
         self.head = [0] * len(program.queues)
         self.ready_at: list[int | None] = [None] * len(program.queues)
+        self.signals_at = [0] * len(program.queues)
         self.running: list[_Running] = []
 
     def retire(self, now: int) -> bool:
@@ -97,7 +98,9 @@ class _State:
         for name in _servers(queue, index):
             self.free[name] -= 1
         busy_until = now + int(queue.busy_fs[index])
-        self.running.append(_Running(queue, row, index, busy_until, busy_until + int(queue.latency_fs[index])))
+        # Tokens leave a queue in order: a short transfer does not overtake a long one before it.
+        self.signals_at[row] = max(self.signals_at[row], busy_until + int(queue.latency_fs[index]))
+        self.running.append(_Running(queue, row, index, busy_until, self.signals_at[row]))
         self.steps.start[row][index] = now
         self.head[row] += 1
         self.ready_at[row] = None

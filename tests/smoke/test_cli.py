@@ -223,6 +223,13 @@ def test_trace_writes_what_simulate_reads(tmp_path: Path) -> None:
         (("llama2-7b", "--phase", "decode"), "--context: a decode needs it"),
         (("llama2-7b", "--phase", "decode", "--seq", "8", "--context", "8"), "leave --seq out"),
         (("bert-base", "--seq", "9999"), "positions end at 512"),
+        (("bert-base", "--size", "224"), "--size: this model reads tokens"),
+        (("vit-b/16", "--seq", "8"), "--seq: this model reads an image"),
+        ((), "give a name like bert-base, or --module, or --config"),
+        (("bert-base", "--config", "bert.json"), "one of them"),
+        (("--config", "missing.json", "--seq", "8"), "missing.json: file: No such file"),
+        (("--module", "missing.py:build"), "missing.py: build: no such file"),
+        (("--module", "missing.py:build", "--size", "8"), "--size: --module takes no sizes"),
         (("bert-base", "--seq", "8", "--set", "arch.array.po=4"), "this command has no accelerator"),
     ],
 )
@@ -232,6 +239,20 @@ def test_trace_answers_mistakes(args: tuple[str, ...], answer: str, tmp_path: Pa
     assert result.exit_code == 2, result.output
     assert answer in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_trace_of_a_config_and_of_a_function(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    config, module, path = tmp_path / "tiny.json", tmp_path / "mine.py", tmp_path / "t.json"
+    config.write_text('{"model_type": "bert", "num_hidden_layers": 1, "odd": 1}')
+    module.write_text("from torch import nn, zeros\ndef build(): return nn.Linear(8, 4).eval(), zeros(2, 8)\n")
+    made = invoke("trace", "--config", str(config), "--seq", "16", "--out", str(path))
+    assert made.exit_code == 0, made.output
+    assert "oracle: equal" in made.stdout
+    assert "config keys that the model does not read: odd" in made.stdout
+    made = invoke("trace", "--module", f"{module}:build", "--out", str(path))
+    assert made.exit_code == 0, made.output
+    assert "build: 1 ops, 64 MACs" in made.stdout
 
 
 def test_trace_without_torch_says_what_to_install(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from accelsim.spec import (
 from accelsim.spec.cross_checks import RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
-SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "systolic_32x32")
+SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "systolic_32x32")
 
 GOOD = """\
 spec_version: 1

@@ -80,13 +80,14 @@ def test_compute_bound() -> None:
 
 
 def test_psum_port_bound() -> None:
-    # A step writes 8 outputs x 2 visits x 32 b = 512 b; 64 b a cycle is 8 cycles instead of 4.
+    # A step writes 8 psums of 32 b (4 words of 64 b) and then 8 ofmaps of 8 b, a word for each 2 x 2 tile:
+    # 6 words at 1 a cycle instead of 4 cycles of array. It reads the 4 words of psums.
     machine = build_machine(spec(8.0, psum_port_bits=64))
-    assert timeline(machine, MATMUL)["array"] == [(3, 11), (11, 19)]
+    assert timeline(machine, MATMUL)["array"] == [(3, 9), (9, 15)]
 
 
 def test_narrow_psums_free_the_port() -> None:
-    # 16-bit psums halve the port's time: 256 b are 4 cycles, as long as the array itself.
+    # 16-bit psums take 2 words instead of 4: with the 2 of the ofmap as long as the array itself.
     machine = build_machine(spec(8.0, psum_port_bits=64))
     narrow = matmul_problem(MatmulDims(1, 1, 4, 4, 4), 8, 8, 8, PsumScheme(16))
     assert timeline(machine, narrow)["array"] == [(3, 7), (7, 11)]

@@ -1,0 +1,1 @@
+"""Many simulations: the points of a design space and what each of them costs."""

@@ -1,0 +1,120 @@
+"""How long one op takes: its program run by the engine, long repetitions run once and multiplied.
+
+The trips of a nest's outermost loop differ only in the last, ragged one. When a program is long, its
+first trips and the last one are run, with q, q - 1 and q - 2 trips in all; once leaving one out always
+saves the same time, the timeline has become periodic and the missing trips are added at that period.
+Counts (cycles, MACs, bits) are linear in the trips, so for them this is exact. A conv whose outermost
+loop walks pixels or taps is always run whole.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from accelsim.engine.engine import ResourceUse, Timeline, run
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.count import halo_dims
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.problem import Problem
+from accelsim.mapping.vector import VectorProblem, VectorWork
+from accelsim.program.mac import mac_program, step_loops
+from accelsim.program.program import Program
+from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
+from accelsim.program.vector import vector_program
+from accelsim.report.invariants import BrokenInvariant
+
+FULL_STEPS = 60_000
+"""Programs of up to so many steps are run whole."""
+FIRST_TRIPS = 6
+SAME_PERIOD = 1e-3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time of one op in femtoseconds, and what its instructions added up to.
+
+    `compute_cycles` is what the compute unit needs by itself, `unit_cycles` what each unit and port
+    was needed for; `macs` and `lane_macs` are multiply-accumulates done and room in the lanes for.
+    """
+
+    makespan_fs: int
+    resources: tuple[ResourceUse, ...]
+    compute_cycles: int
+    unit_cycles: tuple[tuple[str, int], ...]
+    dram_bits: int
+    macs: int = 0
+    lane_macs: int = 0
+
+
+def time_mac(problem: Problem, mapping: Mapping, machine: Machine) -> Timing:
+    """Timing of a matmul or conv. Raises TooManySteps if no periodic part is short enough to run."""
+    loops = step_loops(mapping, machine)
+    trips = trips_of(problem, loops)
+    total, outer = math.prod(trips), trips[0] if trips else 1
+    if loops and loops[0].dim in (halo_dims(problem) or ()):
+        outer = 1  # a conv's tiles differ with where they meet the padding: no trip repeats another
+    each = max(1, total // outer)
+    kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
+    while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
+        last, before, earlier = (_time_trips(problem, mapping, machine, kept - less) for less in (0, 1, 2))
+        period, previous = last.makespan_fs - before.makespan_fs, before.makespan_fs - earlier.makespan_fs
+        if math.isclose(period, previous, rel_tol=SAME_PERIOD):
+            return _repeated(last, before, outer - kept)
+        kept *= 2
+    if total > MAX_STEPS:
+        raise TooManySteps(total)
+    return _time_trips(problem, mapping, machine, None)
+
+
+def time_vector(problem: VectorProblem, work: VectorWork, machine: Machine) -> Timing:
+    """Timing of an op without MACs."""
+    vector = vector_program(problem, work, machine)
+    return _timing(run(vector.program), vector.compute_cycles, vector.port_cycles)
+
+
+def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
+    mac = mac_program(problem, mapping, machine, outer_trips)
+    work = mac.work
+    units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
+    return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
+
+
+def _timing(
+    timeline: Timeline, compute_cycles: int, units: tuple[tuple[str, int], ...], macs: int = 0, lane_macs: int = 0
+) -> Timing:
+    if timeline.deadlock:
+        raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
+    bits = _moved(timeline.program)
+    return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, macs, lane_macs)
+
+
+def _moved(program: Program) -> int:
+    return sum(int(queue.bits.sum()) for queue in program.queues)
+
+
+def _repeated(last: Timing, before: Timing, times: int) -> Timing:
+    """`last` with the difference of the two added `times` times, in every number."""
+
+    def more(a: int, b: int) -> int:
+        return a + times * (a - b)
+
+    resources = tuple(
+        ResourceUse(
+            a.name,
+            more(a.busy_fs, b.busy_fs),
+            more(a.stalled_fs, b.stalled_fs),
+            more(a.idle_fs, b.idle_fs),
+        )
+        for a, b in zip(last.resources, before.resources, strict=True)
+    )
+    units = tuple((name, more(a, b)) for (name, a), (_, b) in zip(last.unit_cycles, before.unit_cycles, strict=True))
+    return Timing(
+        more(last.makespan_fs, before.makespan_fs),
+        resources,
+        more(last.compute_cycles, before.compute_cycles),
+        units,
+        more(last.dram_bits, before.dram_bits),
+        more(last.macs, before.macs),
+        more(last.lane_macs, before.lane_macs),
+    )
