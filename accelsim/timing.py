@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from accelsim.engine.engine import ResourceUse, Timeline, run
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.count import halo_dims
+from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.vector import VectorProblem, VectorWork

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,6 +39,22 @@ def arch_overrides(overrides: Sequence[str]) -> dict[str, str]:
         fix = "leave it out, or use `accelsim simulate ARCH WORKLOAD`"
         raise UserError(Fault("override", 0, 0, key, "this command has no workload", fix) for key in workload)
     return arch
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error where that is a terminal, and nothing anywhere else."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Redrawn by hand: a thread that redraws would be forked along with the workers.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
 def check_outputs(outputs: Sequence[tuple[Path | None, tuple[str, ...]]], inputs: Sequence[str] = ()) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, show, wrote
+from accelsim.cli.common import check_outputs, progress_bar, show, wrote
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from accelsim.reproduce.apsq import EnergyRow
     from accelsim.reproduce.claims import ClaimRow
+    from accelsim.reproduce.sensitivity import SensitivityRow
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 EPILOG = """\b
@@ -47,15 +48,12 @@ def reproduce(paper: str, json_path: Path | None, plot_path: Path | None) -> Non
     claims, free = claim_rows(energies), free_order_rows()
     show(_energy_table([*energies, *free]))
     show(_claim_table(claims))
-    if json_path is None and plot_path is None:
-        return
-    sensitivity = sensitivity_rows()
+    with progress_bar("varying what was not published") as progress:
+        sensitivity = sensitivity_rows(progress)
+    show(_sensitivity_table(sensitivity))
     if json_path is not None:
-        tables: dict[str, Sequence[object]] = {
-            "rows": claims,
-            "energies": [*energies, *free],
-            "sensitivity": sensitivity,
-        }
+        tables: dict[str, Sequence[object]] = {"rows": claims, "energies": [*energies, *free]}
+        tables["sensitivity"] = sensitivity
         write_whole(json_path, _json(tables).encode())
         wrote(json_path)
     if plot_path is not None:
@@ -63,39 +61,49 @@ def reproduce(paper: str, json_path: Path | None, plot_path: Path | None) -> Non
         wrote(plot_path)
 
 
-def _energy_table(rows: Sequence[EnergyRow]) -> Table:
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     from rich.table import Table
 
-    table = Table(
-        title="Energy of matmuls and convs by psum, mJ (saving against INT32)", title_justify="left", box=None
-    )
-    psums = list(dict.fromkeys(row.psum for row in rows))
-    for name in ("model", "", "counts", "psum share", *psums):
-        table.add_column(name, justify="left" if name in ("model", "", "counts") else "right", no_wrap=True)
-    groups: dict[tuple[str, str, str], list[EnergyRow]] = {}
-    for row in rows:
-        groups.setdefault((row.model, row.dataflow, row.counting), []).append(row)
-    for key, group in sorted(groups.items(), key=lambda item: _position(item[0], rows)):
-        cells = [f"{row.energy_uj / 1e3:.4g}" + ("" if row.saving == 0 else f" ({row.saving:.0%})") for row in group]
-        table.add_row(*key, f"{group[0].psum_share:.0%}", *cells)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for names, side in ((left, "left"), (right, "right")):
+        for name in names:
+            table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
     return table
 
 
-def _position(key: tuple[str, str, str], rows: Sequence[EnergyRow]) -> tuple[int, str]:
+def _energy_table(rows: Sequence[EnergyRow]) -> Table:
+    psums = list(dict.fromkeys(row.psum for row in rows))
+    title = f"\nEnergy of matmuls and convs with {psums[0]} psums, and what narrower ones save"
+    table = _table(title, ("model", "flow", "counts"), ("psum share", f"{psums[0]} mJ", *psums[1:]))
+    groups: dict[tuple[str, str, str], list[EnergyRow]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.dataflow, row.counting), []).append(row)
     models = list(dict.fromkeys(row.model for row in rows))
-    return models.index(key[0]), key[1]
+    for key in sorted(groups, key=lambda key: (models.index(key[0]), key[1], key[2])):
+        wide, *narrow = groups[key]
+        energy = f"{wide.energy_uj / 1e3:,.4g}" if wide.energy_uj < 1e7 else f"{wide.energy_uj / 1e3:,.0f}"
+        table.add_row(*key, f"{wide.psum_share:.1%}", energy, *(f"{row.saving:.1%}" for row in narrow))
+    return table
+
+
+def _sensitivity_table(rows: Sequence[SensitivityRow]) -> Table:
+    exact = [row for row in rows if row.counting == "exact"]
+    heads = list(dict.fromkeys((row.model, row.dataflow) for row in exact))
+    names = [f"{model.removeprefix('LLaMA2-7B ')[:5]}\n{flow}" for model, flow in heads]
+    table = _table("\nEnergy saved by INT8 gs 1, exact counts, one knob at a time", ("knob", "value"), names)
+    for knob, value in dict.fromkeys((row.knob, row.value) for row in exact):
+        saved = {(row.model, row.dataflow): row.saving for row in exact if (row.knob, row.value) == (knob, value)}
+        table.add_row(knob, f"{value:g}", *(f"{saved[model, flow]:.0%}" for model, flow in heads))
+    return table
 
 
 def _claim_table(rows: Sequence[ClaimRow]) -> Table:
-    from rich.table import Table
-
-    assumptions = "\n".join(dict.fromkeys(row.assumptions for row in rows))
-    table = Table(title="Claims", title_justify="left", box=None, caption=assumptions, caption_justify="left")
-    for name in ("claim", "counts", "published", "simulated", "deviation", "known from"):
-        table.add_column(name, justify="right" if name in ("published", "simulated", "deviation") else "left")
+    table = _table("\nClaims", ("claim", "counts"), ("published", "simulated", "deviation", "from"))
     for row in rows:
         values = (f"{value:,.4g} {row.unit}" for value in (row.published, row.simulated))
         table.add_row(row.claim, row.counting, *values, f"{row.deviation:+,.3g}", row.confidence)
+    table.caption = "\n".join(dict.fromkeys(row.assumptions for row in rows))
+    table.caption_justify = "left"
     return table
 
 

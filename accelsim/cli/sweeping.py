@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, show, wrote
+from accelsim.cli.common import check_outputs, progress_bar, show, wrote
 from accelsim.errors import Fault, UserError
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ def sweep(
     if plot_path is not None:
         check_panels(len(todo.traces), [len(values) for values in over.values()])
     processes, start, done = jobs or cores(), time.perf_counter(), 0
-    with _progress_bar() as bar:
+    with progress_bar("points") as bar:
 
         def progress(points: int, total: int) -> None:
             nonlocal done
@@ -115,22 +113,6 @@ def _typed(text: str) -> object:
     except UserError:
         return text
     return data if isinstance(data, int | float) and not isinstance(data, bool) else text
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error where that is a terminal, and nothing anywhere else."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("points", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Redrawn by hand: a thread that redraws would be forked along with the workers.
-    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("points", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
 def _show(table: pd.DataFrame, keys: list[str]) -> None:

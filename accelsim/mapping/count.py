@@ -9,19 +9,14 @@ product over classes: exact, and as cheap for a million tiles as for ten.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
-
-from accelsim.mapping.im2col import distinct_inputs
-from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes, chunk_count, chunks
+from accelsim.mapping.halo import halo_classes, halo_dims
+from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
-from accelsim.workload.trace import ConvDims
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ def tiling(problem: Problem, operand: OperandName, loops: Sequence[Loop]) -> Til
     per_dim: list[Sequence[ChunkClass]] = []
     joint = halo_dims(problem) if operand == "ifmap" else None
     if joint:
-        per_dim.append(_halo_classes(problem, joint, loops))
+        per_dim.append(halo_classes(problem, loops))
     for dim in problem.relevant(operand):
         if joint is None or dim not in joint:
             per_dim.append(chunk_classes(problem.extent(dim), dim, loops))
@@ -81,39 +76,6 @@ def tiling(problem: Problem, operand: OperandName, loops: Sequence[Loop]) -> Til
     irrelevant = problem.irrelevant(operand)
     visits = {cut: _trips(problem, irrelevant, loops[: cut + 1]) for _, cut in merged}
     return Tiling(tuple(TileClass(values, tiles, visits[cut]) for (values, cut), tiles in sorted(merged.items())))
-
-
-def halo_dims(problem: Problem) -> tuple[str, str] | None:
-    """The two dims whose chunks meet in overlapping input elements, for a conv."""
-    return (problem.row, problem.reduction[0]) if problem.conv else None
-
-
-def halo_table(problem: Problem, loops: Sequence[Loop]) -> np.ndarray:
-    """Distinct input elements of each (pixel chunk, reduction chunk), one channel when c is a dim."""
-    if problem.conv is None:
-        raise ValueError("only a conv has a halo")
-    conv = problem.conv if len(problem.reduction) == 1 else dataclasses.replace(problem.conv, c=1)
-    steps = (tuple(loop.step for loop in loops if loop.dim == dim) for dim in (problem.row, problem.reduction[0]))
-    return _halo_table(conv, problem.extent(problem.row), problem.extent(problem.reduction[0]), *steps)
-
-
-@lru_cache(maxsize=16)  # placing storage asks for the same few tables again and again
-def _halo_table(
-    conv: ConvDims, rows: int, reds: int, row_steps: tuple[int, ...], red_steps: tuple[int, ...]
-) -> np.ndarray:
-    row = chunks(rows, "row", [Loop("row", step) for step in row_steps])
-    red = chunks(reds, "red", [Loop("red", step) for step in red_steps])
-    table = distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
-    table.setflags(write=False)
-    return table
-
-
-def _halo_classes(problem: Problem, joint: tuple[str, str], loops: Sequence[Loop]) -> tuple[ChunkClass, ...]:
-    values = halo_table(problem, loops)
-    row, red = (chunks(problem.extent(dim), dim, loops) for dim in joint)
-    cut = np.maximum.outer(row.cut, red.cut)
-    pairs, counts = np.unique(np.stack([values.ravel(), cut.ravel()]), axis=1, return_counts=True)
-    return tuple(ChunkClass(int(v), int(c), int(n)) for v, c, n in zip(*pairs, counts, strict=True))
 
 
 def _trips(problem: Problem, dims: Sequence[str], loops: Sequence[Loop]) -> int:

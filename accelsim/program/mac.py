@@ -21,7 +21,7 @@ import numpy as np
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.count import halo_dims, halo_table
+from accelsim.mapping.halo import halo_dims, halo_table
 from accelsim.mapping.nest import Loop, Mapping, Store, chunks
 from accelsim.mapping.placement import buffer_of, psum_stores
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem

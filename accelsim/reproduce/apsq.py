@@ -28,12 +28,12 @@ from accelsim.workload import Trace, load_trace
 
 ARCH = "apsq_variant_h"
 LLM_ARRAY = {"arch.array.po": 1, "arch.array.pci": 32, "arch.array.pco": 32}
-MODELS = {
-    "BERT-base, 128 tokens": "bert_base",
-    "Segformer-B0, 512 x 512": "segformer_b0",
-    "EfficientViT-B1, 512 x 512": "efficientvit_b1",
-    "LLaMA2-7B, prefill 4096": "llama2_7b_prefill_4096",
-    "LLaMA2-7B, decode at 4096": "llama2_7b_decode_4096",
+MODELS = {  # 128 tokens; 512 x 512 pixels; 4096 tokens
+    "BERT-base": "bert_base",
+    "Segformer-B0": "segformer_b0",
+    "EfficientViT-B1": "efficientvit_b1",
+    "LLaMA2-7B prefill": "llama2_7b_prefill_4096",
+    "LLaMA2-7B decode": "llama2_7b_decode_4096",
 }
 DATAFLOWS = {"IS": "input_stationary", "WS": "weight_stationary"}
 SCHEMES = {"INT32": PsumScheme(32), **{f"INT8 gs{size}": PsumScheme(8, size) for size in (1, 2, 3, 4)}}

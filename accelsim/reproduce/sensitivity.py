@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from accelsim.reproduce.apsq import SCHEMES, Setting, energy_rows
@@ -22,7 +23,7 @@ KNOBS: dict[str, tuple[tuple[float, Setting], ...]] = {
         (energy, Setting(f"MAC {energy:g} pJ", (("arch.array.mac_energy_pj", energy),)))
         for energy in (0.0, 0.11, 0.23, 0.3, 0.46)
     ),
-    "operands fetched again (0 no, 1 yes)": (
+    "refetch, 0 or 1": (
         (0.0, Setting("operands fetched once", refetch=False)),
         (1.0, Setting("operands fetched again")),
     ),
@@ -42,17 +43,19 @@ class SensitivityRow:
     psum_share_int32: float
 
 
-def sensitivity_rows() -> list[SensitivityRow]:
-    """Every knob's values for every model, dataflow and counting."""
+SETTINGS = tuple((knob, value, setting) for knob, settings in KNOBS.items() for value, setting in settings)
+
+
+def sensitivity_rows(progress: Callable[[int, int], None] | None = None) -> list[SensitivityRow]:
+    """Every knob's values for every model, dataflow and counting; `progress` is told (done, all)."""
     pair = {name: SCHEMES[name] for name in ("INT32", "INT8 gs1")}
     rows = []
-    for knob, settings in KNOBS.items():
-        for value, setting in settings:
-            energies = energy_rows(setting, schemes=pair)
-            for wide, narrow in zip(energies[::2], energies[1::2], strict=True):
-                rows.append(
-                    SensitivityRow(
-                        knob, value, wide.model, wide.dataflow, wide.counting, narrow.saving, wide.psum_share
-                    )
-                )
+    for done, (knob, value, setting) in enumerate(SETTINGS, start=1):
+        energies = energy_rows(setting, schemes=pair)
+        for wide, narrow in zip(energies[::2], energies[1::2], strict=True):
+            rows.append(
+                SensitivityRow(knob, value, wide.model, wide.dataflow, wide.counting, narrow.saving, wide.psum_share)
+            )
+        if progress is not None:
+            progress(done, len(SETTINGS))
     return rows
