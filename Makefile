@@ -18,7 +18,7 @@ test-all: $(VENV)/.oracles lint
 	$(PYTEST) -m ""
 
 bench: $(VENV)/.test
-	$(PYTEST) tests/benchmarks --benchmark-only
+	$(PYTEST) tests/benchmarks -s
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

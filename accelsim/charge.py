@@ -41,6 +41,7 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         psum_scheme=_scheme(op, outcome),
         padded_macs=outcome.timing.lane_macs - outcome.timing.macs,
         mapping=outcome.mapping,
+        timing=outcome.timing.method,
         resources=resources,
         lower_bounds=_lower_bounds(op, outcome, machine),
     )

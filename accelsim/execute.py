@@ -12,7 +12,6 @@ from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import VectorProblem, vector_flows
-from accelsim.program.steps import MAX_STEPS, TooManySteps
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.timing import Timing, time_mac, time_vector
 
@@ -53,14 +52,11 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     order = _wrong_k_tile(problem, visits, machine)
     if order is not None:
         return order
-    try:
-        timing = time_mac(problem, mapping, machine)
-    except TooManySteps as error:
-        lever = "raise the buffers' capacity_kib, so that tiles are larger"
-        return Infeasible("timeline", error.steps, MAX_STEPS, "tile steps", lever)
+    flows = mac_flows(problem, mapping, machine, work.weight_name)
+    timing = time_mac(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
-    return _outcome(mac_flows(problem, mapping, machine, work.weight_name), timing, machine, visits, str(mapping))
+    return _outcome(flows, timing, machine, visits, str(mapping))
 
 
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:

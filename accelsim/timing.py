@@ -4,25 +4,32 @@ The trips of a nest's outermost loop differ only in the last, ragged one. When a
 first trips and the last one are run, with q, q - 1 and q - 2 trips in all; once leaving one out always
 saves the same time, the timeline has become periodic and the missing trips are added at that period.
 Counts (cycles, MACs, bits) are linear in the trips, so for them this is exact. A conv whose outermost
-loop walks pixels or taps is always run whole.
+loop walks pixels or taps is run whole. A program too long even for that is given the time of its
+busiest resource, which double buffering comes close to; `method` says which of the three it was.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from accelsim.engine.engine import ResourceUse, Timeline, run
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
+from accelsim.program.duration import whole_work
 from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.program import Program
-from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
+from accelsim.program.steps import MAX_STEPS, trips_of
 from accelsim.program.vector import vector_program
 from accelsim.report.invariants import BrokenInvariant
+
+Method = Literal["replayed", "periodic", "bound"]
 
 FULL_STEPS = 60_000
 """Programs of up to so many steps are run whole."""
@@ -45,10 +52,11 @@ class Timing:
     dram_bits: int
     macs: int = 0
     lane_macs: int = 0
+    method: Method = "replayed"
 
 
-def time_mac(problem: Problem, mapping: Mapping, machine: Machine) -> Timing:
-    """Timing of a matmul or conv. Raises TooManySteps if no periodic part is short enough to run."""
+def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """Timing of a matmul or conv; `flows` are its exact counts."""
     loops = step_loops(mapping, machine)
     trips = trips_of(problem, loops)
     total, outer = math.prod(trips), trips[0] if trips else 1
@@ -63,7 +71,7 @@ def time_mac(problem: Problem, mapping: Mapping, machine: Machine) -> Timing:
             return _repeated(last, before, outer - kept)
         kept *= 2
     if total > MAX_STEPS:
-        raise TooManySteps(total)
+        return _bound(problem, mapping, flows, machine)
     return _time_trips(problem, mapping, machine, None)
 
 
@@ -78,6 +86,21 @@ def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     work = mac.work
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
     return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
+
+
+def _bound(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """The busiest resource's time, and the DRAM's latency at both ends."""
+    work = whole_work(problem, mapping, machine)
+    array_fs = int(work.cycles[0]) * machine.period_fs
+    in_dram = [flow for flow in flows if flow.block == machine.dram.name]
+    dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
+    longest = max(array_fs, dram_fs) + 2 * machine.dram.latency_fs
+    resources = tuple(
+        ResourceUse(name, busy, longest - busy, 0) for name, busy in (("dram", dram_fs), ("array", array_fs))
+    )
+    bits = sum(flow.bits_useful for flow in in_dram)
+    units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
+    return Timing(longest, resources, work.compute_cycles, units, bits, work.macs, work.lane_macs, "bound")
 
 
 def _timing(
@@ -117,4 +140,5 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         more(last.dram_bits, before.dram_bits),
         more(last.macs, before.macs),
         more(last.lane_macs, before.lane_macs),
+        "periodic",
     )

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from accelsim.mapping.im2col import distinct_inputs
-from accelsim.mapping.nest import ChunkClass, Loop, chunks
+from accelsim.mapping.arrays import distinct_rows
+from accelsim.mapping.im2col import Ints, distinct_inputs
+from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
 from accelsim.workload.trace import ConvDims
 
@@ -26,9 +26,16 @@ def halo_dims(problem: Problem) -> tuple[str, str] | None:
     return (problem.row, problem.reduction[0]) if problem.conv else None
 
 
-def halo_table(problem: Problem, loops: Sequence[Loop]) -> NDArray[np.int64]:
-    """Distinct input elements of each (pixel chunk, reduction chunk), one channel when c is a dim."""
-    return _table(*_chunking(problem, loops))
+def halo_values(problem: Problem, loops: Sequence[Loop], row: Ints, red: Ints) -> Ints:
+    """Distinct input elements of the tiles that begin at pixels `row` and reduction indices `red`.
+
+    One channel when c is a dim of its own. All arrays have one shape.
+    """
+    conv, rows, reds, row_steps, red_steps = _chunking(problem, loops)
+    row_kind, red_kind, values = _table(conv, rows, reds, row_steps, red_steps)
+    row_starts, red_starts = _chunks(rows, row_steps).start, _chunks(reds, red_steps).start
+    found: Ints = values[row_kind[np.searchsorted(row_starts, row)], red_kind[np.searchsorted(red_starts, red)]]
+    return found
 
 
 def halo_classes(problem: Problem, loops: Sequence[Loop]) -> tuple[ChunkClass, ...]:
@@ -50,13 +57,14 @@ def _chunking(problem: Problem, loops: Sequence[Loop]) -> tuple[ConvDims, int, i
     return conv, problem.extent(row), problem.extent(red), row_steps, red_steps
 
 
+def _chunks(extent: int, steps: Steps) -> Chunks:
+    return chunks(extent, "", [Loop("", step) for step in steps])
+
+
 @lru_cache(maxsize=8)
-def _table(conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps) -> NDArray[np.int64]:
-    row = chunks(rows, "row", [Loop("row", step) for step in row_steps])
-    red = chunks(reds, "red", [Loop("red", step) for step in red_steps])
-    table = distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
-    table.setflags(write=False)
-    return table
+def _table(conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps) -> tuple[Ints, Ints, Ints]:
+    row, red = _chunks(rows, row_steps), _chunks(reds, red_steps)
+    return distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
 
 
 @lru_cache(maxsize=4096)
@@ -64,13 +72,16 @@ def _classes(
     conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps
 ) -> tuple[tuple[int, int, int, int], ...]:
     """(elements, row cut, reduction cut, pairs); a cut counts the dim's own loops, -1 for none."""
-    values = _table(conv, rows, reds, row_steps, red_steps)
-    row_cut = chunks(rows, "row", [Loop("row", step) for step in row_steps]).cut + 1
-    red_cut = chunks(reds, "red", [Loop("red", step) for step in red_steps]).cut + 1
-    rows_in, reds_in = len(row_steps) + 1, len(red_steps) + 1
-    code = (values * rows_in + row_cut[:, None]) * reds_in + red_cut[None, :]
-    codes, counts = np.unique(code, return_counts=True)
-    return tuple(
-        (int(one // reds_in // rows_in), int(one // reds_in % rows_in) - 1, int(one % reds_in) - 1, int(count))
-        for one, count in zip(codes, counts, strict=True)
-    )
+    row_kind, red_kind, values = _table(conv, rows, reds, row_steps, red_steps)
+    merged: dict[tuple[int, int, int], int] = {}
+    for (row, row_cut), row_count in _grouped(row_kind, _chunks(rows, row_steps).cut).items():
+        for (red, red_cut), red_count in _grouped(red_kind, _chunks(reds, red_steps).cut).items():
+            key = (int(values[row, red]), row_cut, red_cut)
+            merged[key] = merged.get(key, 0) + row_count * red_count
+    return tuple((*key, count) for key, count in sorted(merged.items()))
+
+
+def _grouped(kind: Ints, cut: Ints) -> dict[tuple[int, int], int]:
+    firsts, which = distinct_rows([kind, cut])
+    counts = np.bincount(which, minlength=firsts.size)
+    return {(int(kind[i]), int(cut[i])): int(count) for i, count in zip(firsts, counts, strict=True)}

@@ -19,6 +19,7 @@ import numpy as np
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.systolic import Systolic
+from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
@@ -58,7 +59,9 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     """Array cycles of every step; `visits` is T, how often an output leaves the accumulator."""
     inner = mapping.loops[len(steps.loops) :]
     columns = [steps.ranges(dim, len(steps.loops))[1] for dim in problem.dims]
-    rows, where = _distinct([*columns, *_output_moves(problem, steps, inner), _same_fold(problem, steps, machine)])
+    columns += [*_output_moves(problem, steps, inner), _same_fold(problem, steps, machine)]
+    firsts, where = distinct_rows(columns)
+    rows = [[int(column[first]) for column in columns] for first in firsts]
     times = np.bincount(where, minlength=len(rows))
     cycles, compute, macs, lanes = [], 0, 0, 0
     ports: dict[str, int] = {}
@@ -78,6 +81,18 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     first = _cold_load(machine.array)
     each[0] += first
     return ArrayWork(each, compute + first, tuple(ports.items()), macs, lanes)
+
+
+def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> ArrayWork:
+    """The same for a whole op as a single instruction, whose steps need not be listed."""
+    visits = tiling(problem, "output", mapping.loops).most_visits
+    step = _Step(dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
+    need, load = _compute(step, mapping.loops, machine.array)
+    buffered = mapping.store("output", machine.psum_buffer.name) is not None
+    port = _port_cycles(step, mapping.loops, machine, visits, buffered)
+    lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
+    cycles = np.array([_lasts(need, load, port, machine)], np.int64)
+    return ArrayWork(cycles, need, tuple(port.items()), problem.macs, lanes)
 
 
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
@@ -102,21 +117,6 @@ def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
     """Whether a step differs from the one before in streamed dims only."""
     fixed = [dim for dim in problem.dims if dim not in stream_dims(problem, machine.array)]
     return (~steps.changes(fixed, len(steps.loops))).astype(np.int64)
-
-
-def _distinct(columns: list[Ints]) -> tuple[list[list[int]], Ints]:
-    """The distinct rows of some columns, and which of them each row is.
-
-    Most columns hold one value, so numbering them one after another beats sorting whole rows.
-    """
-    which = np.zeros(columns[0].size, np.int64)
-    for column in columns:
-        if column.min() != column.max():
-            _, numbers = np.unique(column, return_inverse=True)
-            _, which = np.unique(which * (int(numbers.max()) + 1) + numbers, return_inverse=True)
-    first = np.zeros(int(which.max()) + 1, np.int64)
-    first[which[::-1]] = np.arange(which.size)[::-1]
-    return [[int(column[row]) for column in columns] for row in first], which
 
 
 def stream_dims(problem: Problem, array: AdderTree | Systolic) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ import numpy as np
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.halo import halo_dims, halo_table
-from accelsim.mapping.nest import Loop, Mapping, Store, chunks
+from accelsim.mapping.halo import halo_dims, halo_values
+from accelsim.mapping.nest import Loop, Mapping, Store
 from accelsim.mapping.placement import buffer_of, psum_stores
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.program.dma import PortTime, dma_queue, no_port, read_port, write_port
@@ -124,12 +124,8 @@ def _values(problem: Problem, steps: Steps, depth: int, operand: OperandName) ->
         if joint is None or dim not in joint:
             values = values * steps.ranges(dim, depth)[1]
     if joint:
-        outer = steps.loops[:depth]
-        starts = [chunks(problem.extent(dim), dim, outer).start for dim in joint]
-        row, red = (
-            np.searchsorted(start, steps.ranges(dim, depth)[0]) for dim, start in zip(joint, starts, strict=True)
-        )
-        values = values * halo_table(problem, outer)[row, red]
+        row, red = (steps.ranges(dim, depth)[0] for dim in joint)
+        values = values * halo_values(problem, steps.loops[:depth], row, red)
     return values
 
 

@@ -33,8 +33,8 @@ METADATA: dict[str, dict[str, None]] = {
     ".pdf": {"CreationDate": None},
 }
 COLOURS = {
-    "ifmap": "#4c78a8", "weight": "#f58518", "kv": "#eeca3b", "bias": "#b279a2", "codebook": "#9d755d", "constant": "#d67195",
-    "psum": "#e45756", "ofmap": "#54a24b", "compute": "#72b7b2", "leakage": "#bab0ac",
+    "ifmap": "#4c78a8", "weight": "#f58518", "kv": "#eeca3b", "bias": "#b279a2", "codebook": "#9d755d",
+    "constant": "#d67195", "psum": "#e45756", "ofmap": "#54a24b", "compute": "#72b7b2", "leakage": "#bab0ac",
 }  # fmt: skip
 BOUND_COLOURS = {"array": "#4c78a8", "dram": "#e45756", "latency": "#bab0ac"}
 OTHERS = ("#54a24b", "#f58518", "#b279a2", "#9d755d", "#eeca3b", "#72b7b2")

@@ -63,7 +63,8 @@ class ResourceCycles:
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
-    `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest.
+    `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
+    `timing` how its time was found: replayed, periodic or bound (see `accelsim.timing`).
     """
 
     phase: str
@@ -78,6 +79,7 @@ class OpRow:
     psum_scheme: str
     padded_macs: int
     mapping: str
+    timing: str
     resources: tuple[ResourceCycles, ...]
     lower_bounds: tuple[tuple[str, int], ...]
 

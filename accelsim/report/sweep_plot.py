@@ -28,6 +28,7 @@ MAX_PANELS = 48
 MAX_BARS = 64
 COLUMNS = 4
 REASON_CHARS = 42
+HAIRLINE = 0.002
 OPERAND_END = "_operand_energy_pj"
 DRAM_END = "_operand_dram_energy_pj"
 STYLE = {
@@ -132,7 +133,7 @@ def draw_sweep(table: pd.DataFrame) -> Figure:
     for axes in free:
         axes.set_axis_off()
     figure.suptitle(f"{table['arch'].iloc[0]}: energy by operand", fontsize=12, x=0.012, ha="left", weight="bold")
-    _legend(figure, _operands(panels))
+    _legend(figure, [name for name in _operands(panels) if _shows(name, panels)])
     return figure
 
 
@@ -191,6 +192,15 @@ def _operands(panels: Sequence[Panel]) -> list[str]:
     found = {name for panel in panels for bar in panel.bars for name, pj in bar.on_chip_pj.items()
              if pj + bar.dram_pj[name] > 0}  # fmt: skip
     return [name for name in OPERANDS if name in found] + sorted(found - set(OPERANDS))
+
+
+def _shows(operand: str, panels: Sequence[Panel]) -> bool:
+    """Whether an operand is more than a hairline in some bar."""
+    return any(
+        bar.on_chip_pj.get(operand, 0.0) + bar.dram_pj.get(operand, 0.0) > HAIRLINE * bar.total_pj
+        for panel in panels
+        for bar in panel.bars
+    )
 
 
 def _colour(operand: str) -> str:

@@ -20,8 +20,8 @@ Chunk = tuple[int, int]  # start, extent
 
 def _counted(conv: ConvDims, rows: list[Chunk], reductions: list[Chunk]) -> list[list[int]]:
     row, red = (np.array(chunks, dtype=np.int64) for chunks in (rows, reductions))
-    found = distinct_inputs(conv, row[:, 0].copy(), row[:, 1].copy(), red[:, 0].copy(), red[:, 1].copy())
-    return [[int(count) for count in line] for line in found]
+    row_kind, red_kind, values = distinct_inputs(conv, row[:, 0], row[:, 1], red[:, 0], red[:, 1])
+    return [[int(count) for count in line] for line in values[np.ix_(row_kind, red_kind)]]
 
 
 def _by_sets(conv: ConvDims, rows: list[Chunk], reductions: list[Chunk]) -> list[list[int]]:

@@ -79,6 +79,21 @@ def test_every_program_ends_and_nothing_is_used_before_it_is_there(case: tuple) 
         assert mac.work.lane_macs == pieces * machine.peak_macs_per_cycle
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(drawn(placed_case_of))
+def test_the_bound_of_endless_programs_is_below_their_time(case: tuple) -> None:  # type: ignore[type-arg]
+    problem, spec, machine = case
+    mapping = map_fixed(problem, machine, spec.mapping.spill)
+    if isinstance(mapping, Infeasible):
+        return
+    whole = timing.time_mac(problem, mapping, mac_flows(problem, mapping, machine), machine)
+    if isinstance(machine.array, AdderTree) and machine.array.pipeline_stages == 0:
+        alone = timing.whole_work(problem, mapping, machine)
+        assert alone.macs == whole.macs
+        assert alone.lane_macs == whole.lane_macs
+        assert alone.compute_cycles <= whole.compute_cycles
+
+
 def test_long_programs_are_timed_by_their_period(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[float] = []
 
@@ -89,10 +104,11 @@ def test_long_programs_are_timed_by_their_period(monkeypatch: pytest.MonkeyPatch
         mapping = map_fixed(problem, machine, spec.mapping.spill)
         if isinstance(mapping, Infeasible):
             return
+        flows = mac_flows(problem, mapping, machine)
         monkeypatch.setattr(timing, "FULL_STEPS", timing.MAX_STEPS)
-        whole = timing.time_mac(problem, mapping, machine)
+        whole = timing.time_mac(problem, mapping, flows, machine)
         monkeypatch.setattr(timing, "FULL_STEPS", 0)
-        periodic = timing.time_mac(problem, mapping, machine)
+        periodic = timing.time_mac(problem, mapping, flows, machine)
         exact = dataclasses.asdict(whole)
         for name in ("compute_cycles", "unit_cycles", "dram_bits", "macs", "lane_macs"):
             assert dataclasses.asdict(periodic)[name] == exact[name]

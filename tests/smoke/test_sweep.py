@@ -347,7 +347,7 @@ def test_short_keys_stay_apart() -> None:
 
 
 def test_a_progress_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    from accelsim.cli import sweeping
+    from accelsim.cli.common import progress_bar
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -355,6 +355,6 @@ def test_a_progress_bar_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPa
 
     for stream, drawn in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
-        with sweeping._progress_bar() as bar:
+        with progress_bar("points") as bar:
             bar(3, 7)
         assert ("3/7" in stream.getvalue()) == drawn
