@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accelsim.errors import did_you_mean
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import map_fixed, spatial_widths
 from accelsim.mapping.lower import MacWork, Work
+from accelsim.mapping.nest import MAX_CHUNKS, TooManyChunks
 from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow, mac_flows
-from accelsim.mapping.vector import VectorProblem, vector_flows
+from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.timing import Timing, time_mac, time_vector
 
@@ -45,7 +47,12 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     too_wide = _too_wide(problem, machine)
     if too_wide is not None:
         return too_wide
-    mapping = map_fixed(problem, machine, spill)
+    try:
+        mapping = map_fixed(problem, machine, spill)
+    except TooManyChunks as error:
+        return Infeasible(
+            "mapping", error.chunks, MAX_CHUNKS, "tiles of a conv", "split the op: fewer pixels or images"
+        )
     if isinstance(mapping, Infeasible):
         return mapping
     visits = tiling(problem, "output", mapping.loops).most_visits
@@ -62,7 +69,8 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:
     need = work.work
     if need is None:
-        lever = "teach a unit the function (README, Extend); the other ops run"
+        known = did_you_mean(work.function, [function for kind, function in WORK if kind == work.kind])
+        lever = f"{known}; or teach a unit the function (README, Extend)"
         return Infeasible("vector_unit", 1, 0, f"unit that computes {work.kind} {work.function}", lever)
     lanes, lookups = work.operations(need)
     for name, operations, limit in (
@@ -72,7 +80,8 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
         if operations and work.widest_bits > limit:
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
-    return _outcome(vector_flows(work, need, machine), time_vector(work, need, machine), machine, 0, "")
+    flows = vector_flows(work, need, machine)
+    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, "")
 
 
 def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, mapping: str) -> Outcome:

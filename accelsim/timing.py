@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelsim.engine.engine import ResourceUse, Timeline, run
@@ -26,7 +26,7 @@ from accelsim.program.duration import whole_work
 from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, trips_of
-from accelsim.program.vector import vector_program
+from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 
 Method = Literal["replayed", "periodic", "bound"]
@@ -57,6 +57,13 @@ class Timing:
 
 def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
     """Timing of a matmul or conv; `flows` are its exact counts."""
+    try:
+        return _time_mac(problem, mapping, flows, machine)
+    except OverflowError:  # hours: more femtoseconds than the engine can count
+        return _mac_bound(problem, mapping, flows, machine)
+
+
+def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
     loops = step_loops(mapping, machine)
     trips = trips_of(problem, loops)
     total, outer = math.prod(trips), trips[0] if trips else 1
@@ -71,14 +78,19 @@ def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine:
             return _repeated(last, before, outer - kept)
         kept *= 2
     if total > MAX_STEPS:
-        return _bound(problem, mapping, flows, machine)
+        return _mac_bound(problem, mapping, flows, machine)
     return _time_trips(problem, mapping, machine, None)
 
 
-def time_vector(problem: VectorProblem, work: VectorWork, machine: Machine) -> Timing:
-    """Timing of an op without MACs."""
-    vector = vector_program(problem, work, machine)
-    return _timing(run(vector.program), vector.compute_cycles, vector.port_cycles)
+def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """Timing of an op without MACs; `flows` are its exact counts."""
+    try:
+        vector = vector_program(problem, work, machine)
+        return _timing(run(vector.program), vector.compute_cycles, vector.port_cycles)
+    except OverflowError:
+        units = whole_units(problem, work, machine)
+        compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
+        return _bound(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
 def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
@@ -88,19 +100,26 @@ def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
 
 
-def _bound(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """The busiest resource's time, and the DRAM's latency at both ends."""
+def _mac_bound(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
     work = whole_work(problem, mapping, machine)
-    array_fs = int(work.cycles[0]) * machine.period_fs
+    units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
+    timing = _bound(units, work.compute_cycles, work.cycles_needed, "array", flows, machine)
+    return replace(timing, macs=work.macs, lane_macs=work.lane_macs)
+
+
+def _bound(
+    units: tuple[tuple[str, int], ...], compute: int, busy: int, unit: str, flows: Sequence[Flow], machine: Machine
+) -> Timing:
+    """The busiest resource's time, and the DRAM's latency at both ends."""
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
-    longest = max(array_fs, dram_fs) + 2 * machine.dram.latency_fs
-    resources = tuple(
-        ResourceUse(name, busy, longest - busy, 0) for name, busy in (("dram", dram_fs), ("array", array_fs))
+    unit_fs = busy * machine.period_fs
+    longest = max(unit_fs, dram_fs) + 2 * machine.dram.latency_fs
+    resources = (
+        ResourceUse(machine.dram.name, dram_fs, longest - dram_fs, 0),
+        ResourceUse(unit, unit_fs, longest - unit_fs, 0),
     )
-    bits = sum(flow.bits_useful for flow in in_dram)
-    units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    return Timing(longest, resources, work.compute_cycles, units, bits, work.macs, work.lane_macs, "bound")
+    return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="bound")
 
 
 def _timing(

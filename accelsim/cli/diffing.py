@@ -55,7 +55,7 @@ def diff(a: Path, b: Path, csv_path: Path | None, show_all: bool) -> int:
     else:
         click.echo("the reports are equal")
     if csv_path is not None:
-        write_whole(csv_path, diff_csv(entries).encode())
+        write_whole(csv_path, diff_csv(entries).encode(errors="backslashreplace"))
         wrote(csv_path)
     return DIFFERENT if entries else EQUAL
 

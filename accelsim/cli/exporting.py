@@ -26,7 +26,8 @@ Models: bert-base, llama2-7b (--seq or --context); efficientvit-b1, efficientvit
 resnet-50, segformer-b0, vit-b-16 (--size).
 
 A --module function returns (module, inputs) and may build both on the meta device. No weights are
-needed and nothing is downloaded. Needs PyTorch: pip install accelsim-codesign[torch]."""
+needed and nothing is downloaded. Needs PyTorch; in the checkout:
+pip install -c constraints.txt -e '.[torch]'"""
 
 
 @click.command(epilog=EPILOG)
@@ -86,7 +87,7 @@ def _no_torch(error: ModuleNotFoundError) -> UserError:
     name = (error.name or "").partition(".")[0]
     if name not in ("torch", "transformers"):
         raise error
-    return user_error("accelsim trace", name, "not installed", "pip install accelsim-codesign[torch]")
+    return user_error("accelsim trace", name, "not installed", "in the checkout: pip install -c constraints.txt -e '.[torch]'")
 
 
 def _tell(made: Trace) -> None:

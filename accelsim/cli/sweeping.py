@@ -84,12 +84,14 @@ def sweep(
 
 def values_of(items: Sequence[str]) -> dict[str, list[object]]:
     """`key=v1,v2` texts as values by key. A comma inside brackets belongs to its value."""
+    from accelsim.spec.words import shown
+
     over: dict[str, list[object]] = {}
     faults: list[Fault] = []
     for item in items:
         key, equals, text = item.partition("=")
         key = key.strip()
-        values = [value.strip() for value in re.split(r",(?![^\[]*\])", text)]
+        values = [value.strip() for value in _split(text)]
         if not equals or not key:
             fix = "write KEY=V1,V2, for example workload.psum.bits=4,8,32"
             faults.append(Fault("--over", 0, 0, item or "''", "no key and values", fix))
@@ -97,11 +99,24 @@ def values_of(items: Sequence[str]) -> dict[str, list[object]]:
             fix = "write all its values after one --over, with commas"
             faults.append(Fault("--over", 0, 0, key, "this key is given twice", fix))
         elif not all(values):
-            faults.append(Fault("--over", 0, 0, key, f"an empty value in {text!r}", "write V1,V2 without gaps"))
+            faults.append(Fault("--over", 0, 0, key, f"an empty value in {shown(text)}", "write V1,V2 without gaps"))
         over.setdefault(key, [_typed(value) for value in values])
     if faults:
         raise UserError(faults)
     return over
+
+
+def _split(text: str) -> list[str]:
+    """The texts between commas that are not inside brackets."""
+    parts = re.split(r"([\[\],])", text)
+    values, depth = [""], 0
+    for part in parts:
+        depth = max(0, depth + (part == "[") - (part == "]"))
+        if part == "," and depth == 0:
+            values.append("")
+        else:
+            values[-1] += part
+    return values
 
 
 def _typed(text: str) -> object:

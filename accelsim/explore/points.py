@@ -25,7 +25,7 @@ from accelsim.spec.words import Data, shown
 from accelsim.workload import Trace, load_trace, workload_overrides
 
 MAX_POINTS = 100_000
-TRACE_SUFFIXES = (".trace.json.gz", ".trace.json", ".json.gz", ".json")
+TRACE_SUFFIXES = (".trace.json.gz", ".trace.json", ".json.gz", ".json", ".csv")
 KIND_KEY = "arch.array.kind"
 """The one key that decides which other keys there are."""
 _PROBE = "matmul:1x1x1"
@@ -138,6 +138,7 @@ def _traces(workloads: Sequence[str | Path]) -> dict[str, Trace]:
 
 def _label(workload: str) -> str:
     """What rows call a workload: never its folder, so that a table says nothing of the machine."""
+    workload = workload.encode(errors="backslashreplace").decode()  # a file's name may hold bytes that are no text
     name = Path(workload).name if workload.endswith(TRACE_SUFFIXES) else workload
     suffix = next((suffix for suffix in TRACE_SUFFIXES if name.endswith(suffix)), "")
     return name.removesuffix(suffix) if suffix else name.lower().replace("-", "_")

@@ -72,6 +72,11 @@ def _classes(
     conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps
 ) -> tuple[tuple[int, int, int, int], ...]:
     """(elements, row cut, reduction cut, pairs); a cut counts the dim's own loops, -1 for none."""
+    image = conv.p * conv.q
+    if conv.n > 1 and row_steps and all(image % step == 0 for step in row_steps):
+        # Images alike: one stands for all, and the outermost row loop walks them, so it always splits.
+        alone = _classes(dataclasses.replace(conv, n=1), image, reds, row_steps, red_steps)
+        return tuple((values, max(row_cut, 0), red_cut, conv.n * pairs) for values, row_cut, red_cut, pairs in alone)
     row_kind, red_kind, values = _table(conv, rows, reds, row_steps, red_steps)
     merged: dict[tuple[int, int, int], int] = {}
     for (row, row_cut), row_count in _grouped(row_kind, _chunks(rows, row_steps).cut).items():

@@ -33,11 +33,14 @@ def distinct_inputs(
     """
     row_kinds, row_kind = distinct_rows(_row_columns(conv, row_start, row_extent))
     red_kinds, red_kind = distinct_rows(_red_columns(conv, red_start, red_extent))
-    shape = (conv.p, conv.q, conv.r, conv.s, conv.c, conv.h, conv.w, *conv.stride, *conv.padding, *conv.dilation)
-    values: Ints = _by_kind(
-        row_start[row_kinds], row_extent[row_kinds], red_start[red_kinds], red_extent[red_kinds],
+    begins, ends, channels = _tap_ranges(conv, red_start[red_kinds], red_extent[red_kinds])
+    ranges, which = distinct_rows([begins.ravel(), ends.ravel()])
+    shape = (conv.p, conv.q, conv.r, conv.s, conv.h, conv.w, *conv.stride, *conv.padding, *conv.dilation)
+    touched = _touched_by(
+        row_start[row_kinds], row_extent[row_kinds], begins.ravel()[ranges], ends.ravel()[ranges],
         np.array(shape, dtype=np.int64),
     )  # fmt: skip
+    values: Ints = (touched[:, which.reshape(begins.shape)] * channels).sum(axis=2)
     return row_kind, red_kind, values
 
 
@@ -63,60 +66,88 @@ def _red_columns(conv: ConvDims, start: Ints, extent: Ints) -> list[Ints]:
     return [first_tap, last_tap, np.where(one_tap, extent, start % conv.c), np.where(one_tap, 0, last % conv.c)]
 
 
+def _tap_ranges(conv: ConvDims, start: Ints, extent: Ints) -> tuple[Ints, Ints, Ints]:
+    """The up to three groups of channels of a reduction chunk: first and last tap, and channels (n, 3).
+
+    Channels below, between and above the chunk's two ends; an empty group has no channels.
+    """
+    last = start + extent - 1
+    (first_tap, first_c), (last_tap, last_c) = np.divmod(start, conv.c), np.divmod(last, conv.c)
+    low, high = np.minimum(first_c, last_c + 1), np.maximum(first_c, last_c + 1)
+    overlap = first_c <= last_c
+    begins = np.stack([first_tap + 1, np.where(overlap, first_tap, first_tap + 1), first_tap], axis=1)
+    ends = np.stack([last_tap, np.where(overlap, last_tap, last_tap - 1), last_tap - 1], axis=1)
+    channels = np.stack([low, high - low, conv.c - high], axis=1)
+    channels = np.where(begins <= ends, channels, 0)
+    return np.where(channels > 0, begins, 0), np.where(channels > 0, ends, 0), channels
+
+
 @no_type_check
-@numba.njit("int64(int64, int64, int64, int64, int64[:], int64[:], int64)", cache=True)
-def _touched(first_pixel, end_pixel, first_tap, last_tap, shape, seen, stamp):
-    """Distinct inputs of one channel of one image under some pixels and taps, both in raster order."""
-    columns, kernel_columns, height, width = shape[1], shape[3], shape[5], shape[6]
-    count = 0
-    for tap in range(first_tap, last_tap + 1):
-        r, s = divmod(tap, kernel_columns)
-        for pixel in range(first_pixel, end_pixel):
-            p, q = divmod(pixel, columns)
-            y = p * shape[7] + r * shape[11] - shape[9]
-            x = q * shape[8] + s * shape[12] - shape[10]
-            if 0 <= y < height and 0 <= x < width and seen[y * width + x] != stamp:
-                seen[y * width + x] = stamp
-                count += 1
+@numba.njit("int64(int64, int64, int64, int64, int64[:])", cache=True)
+def _touched(first_pixel, end_pixel, first_tap, last_tap, shape):
+    """Distinct inputs of one channel of one image under some pixels and taps, both in raster order.
+
+    A raster range is a first row, whole rows and a last row. So an input row sees at most nine sets of
+    columns, one for each pair of kinds of pixel row and tap row: note which, then unite those.
+    """
+    columns, kernel_columns, height, width = shape[1], shape[3], shape[4], shape[5]
+    top, left = divmod(first_pixel, columns)
+    bottom, right = divmod(end_pixel - 1, columns)
+    r_first, s_first = divmod(first_tap, kernel_columns)
+    r_last, s_last = divmod(last_tap, kernel_columns)
+    sees = np.zeros(height, np.int64)
+    for p in range(top, bottom + 1):
+        p_kind = (1 if p == top else 0) + (2 if p == bottom else 0)
+        for r in range(r_first, r_last + 1):
+            y = p * shape[6] + r * shape[10] - shape[8]
+            if 0 <= y < height:
+                r_kind = (1 if r == r_first else 0) + (2 if r == r_last else 0)
+                sees[y] |= 1 << (4 * p_kind + r_kind)
+    seen = np.zeros((16, width), np.bool_)
+    for pair in range(16):
+        q_from, q_to = (left if pair & 4 else 0), (right if pair & 8 else columns - 1)
+        s_from, s_to = (s_first if pair & 1 else 0), (s_last if pair & 2 else kernel_columns - 1)
+        for s in range(s_from, s_to + 1):
+            for q in range(q_from, q_to + 1):
+                x = q * shape[7] + s * shape[11] - shape[9]
+                if 0 <= x < width:
+                    seen[pair, x] = True
+    known_for, known = np.int64(-1), np.int64(0)
+    count = np.int64(0)
+    for y in range(height):
+        if sees[y] == 0:
+            continue
+        if sees[y] != known_for:  # neighbours see the same, so remembering one is enough
+            known_for, known = sees[y], np.int64(0)
+            for x in range(width):
+                for pair in range(16):
+                    if (known_for >> pair) & 1 and seen[pair, x]:
+                        known += 1
+                        break
+        count += known
     return count
 
 
 @no_type_check
 @numba.njit("int64[:, :](int64[:], int64[:], int64[:], int64[:], int64[:])", cache=True)
-def _by_kind(row_start, row_extent, red_start, red_extent, shape):
-    taps, channels, pixels = shape[2] * shape[3], shape[4], shape[0] * shape[1]
-    seen = np.zeros(shape[5] * shape[6], np.int64)  # the walk that touched an input last: no clearing between
-    whole = np.full((taps, taps), -1, np.int64)  # distinct inputs of all pixels of an image, by tap range
-    result = np.zeros((row_start.size, red_start.size), np.int64)
-    stamp = 0
-    for i in range(row_start.size):
-        known = np.full((taps, taps), -1, np.int64)  # of this row chunk, by tap range
-        for j in range(red_start.size):
-            last = red_start[j] + red_extent[j] - 1
-            first_tap, first_c = divmod(red_start[j], channels)
-            last_tap, last_c = divmod(last, channels)
-            for group in range(3):  # channels below, between and above the chunk's two ends
-                low, high = min(first_c, last_c + 1), max(first_c, last_c + 1)
-                count = low if group == 0 else (high - low if group == 1 else channels - high)
-                begins = first_tap if group == 2 or (group == 1 and first_c <= last_c) else first_tap + 1
-                ends = last_tap if group == 0 or (group == 1 and first_c <= last_c) else last_tap - 1
-                if count == 0 or begins > ends:
-                    continue
-                if known[begins, ends] < 0:
-                    known[begins, ends] = 0
-                    at, end = row_start[i], row_start[i] + row_extent[i]
-                    while at < end:  # image by image
-                        a = at % pixels
-                        b = min(pixels, a + end - at)
-                        all_of_it = a == 0 and b == pixels
-                        touched = whole[begins, ends]
-                        images = (end - at) // pixels if all_of_it else 1
-                        if not all_of_it or touched < 0:
-                            stamp += 1
-                            touched = _touched(a, b, begins, ends, shape, seen, stamp)
-                            if all_of_it:
-                                whole[begins, ends] = touched
-                        known[begins, ends] += images * touched
-                        at += images * pixels if all_of_it else b - a
-                result[i, j] += count * known[begins, ends]
+def _touched_by(row_start, row_extent, begins, ends, shape):
+    """Distinct inputs of one channel for every (pixel chunk, tap range), image by image."""
+    pixels = shape[0] * shape[1]
+    result = np.zeros((row_start.size, begins.size), np.int64)
+    for j in range(begins.size):
+        whole = np.int64(-1)
+        for i in range(row_start.size):
+            at, end = row_start[i], row_start[i] + row_extent[i]
+            while at < end:
+                a = at % pixels
+                b = min(pixels, a + end - at)
+                if a == 0 and b == pixels:
+                    if whole < 0:
+                        whole = _touched(a, b, begins[j], ends[j], shape)
+                    images = (end - at) // pixels
+                    result[i, j] += images * whole
+                    at += images * pixels
+                else:
+                    result[i, j] += _touched(a, b, begins[j], ends[j], shape)
+                    at += b - a
     return result

@@ -9,7 +9,7 @@ will branch; an unfused one is this single path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,8 +131,22 @@ class Chunks:
     cut: NDArray[np.int64]
 
 
-def chunks(extent: int, dim: str, loops: Iterable[Loop]) -> Chunks:
-    """The chunks of `dim` below `loops`, one by one."""
+MAX_CHUNKS = 2**25
+
+
+class TooManyChunks(Exception):
+    """A dim has more chunks than can be listed; `chunks` says how many."""
+
+    def __init__(self, chunks: int) -> None:
+        super().__init__(f"{chunks} chunks")
+        self.chunks = chunks
+
+
+def chunks(extent: int, dim: str, loops: Sequence[Loop]) -> Chunks:
+    """The chunks of `dim` below `loops`, one by one. Raises TooManyChunks above MAX_CHUNKS."""
+    listed = chunk_count(extent, dim, loops)
+    if listed > MAX_CHUNKS:
+        raise TooManyChunks(listed)
     start, size, cut = (np.array([value], dtype=np.int64) for value in (0, extent, -1))
     for position, loop in enumerate(loops):
         if loop.dim != dim:

@@ -83,16 +83,26 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     return ArrayWork(each, compute + first, tuple(ports.items()), macs, lanes)
 
 
-def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> ArrayWork:
-    """The same for a whole op as a single instruction, whose steps need not be listed."""
+@dataclass(frozen=True)
+class WholeWork:
+    """A whole op as one instruction: what its array and ports need together, and by themselves."""
+
+    cycles_needed: int
+    compute_cycles: int
+    port_cycles: tuple[tuple[str, int], ...]
+    macs: int
+    lane_macs: int
+
+
+def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWork:
+    """The op as a single instruction, whose steps need not be listed."""
     visits = tiling(problem, "output", mapping.loops).most_visits
     step = _Step(dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
     need, load = _compute(step, mapping.loops, machine.array)
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
     port = _port_cycles(step, mapping.loops, machine, visits, buffered)
     lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
-    cycles = np.array([_lasts(need, load, port, machine)], np.int64)
-    return ArrayWork(cycles, need, tuple(port.items()), problem.macs, lanes)
+    return WholeWork(_lasts(need, load, port, machine), need, tuple(port.items()), problem.macs, lanes)
 
 
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:

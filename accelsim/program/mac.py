@@ -58,7 +58,7 @@ def step_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:
 def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None = None) -> MacProgram:
     """Instructions of one matmul or conv, or of its first `outer_trips` - 1 and its last outermost trip.
 
-    Raises TooManySteps.
+    Raises TooManySteps, and OverflowError for instructions of hours.
     """
     nodes = {node.operand: node for node in _nodes(mapping, machine)}
     steps = walk(problem, step_loops(mapping, machine), outer_trips)
@@ -74,6 +74,8 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     buffered = nodes["output"].level == machine.psum_buffer.name
     ports = _psum_ports(machine) if buffered else (no_port, no_port)
     reload = (_reload(problem, tiles["output"], spill, machine.dram, ports[0]),) if spill.returns.any() else ()
+    if int(work.cycles.max()) * machine.period_fs >= 2**62:
+        raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
     busy_fs = work.cycles * machine.period_fs
     array_queue = _array_queue(busy_fs, tiles, "psum_full" if reload else "output_free")
     queues = (*loads, *reload, array_queue, _store(problem, tiles["output"], spill, machine.dram, ports[1]))

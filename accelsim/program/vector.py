@@ -17,6 +17,8 @@ from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.dma import dma_queue, read_port, write_port
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
 
+MAX_CHUNKS = 2_000_000
+
 
 @dataclass(frozen=True)
 class VectorProgram:
@@ -28,8 +30,10 @@ class VectorProgram:
 
 
 def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -> VectorProgram:
-    """Load, compute and store queues of one op."""
+    """Load, compute and store queues of one op. Raises OverflowError when there are too many chunks."""
     chunks = _chunks(problem, machine)
+    if chunks > MAX_CHUNKS:
+        raise OverflowError(f"{chunks} chunks")
     lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
     loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
     vector = _each(machine.vector_unit.cycles, lanes)
@@ -48,6 +52,8 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     load_free, load_full, store_free, store_full = (
         (TokenUse(name, one),) for name in ("load_free", "load_full", "store_free", "store_full")
     )
+    if int(cycles.max()) * machine.period_fs >= 2**62:
+        raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
     busy_fs = cycles * machine.period_fs
     queues = (
         dma_queue("load", loaded, machine.dram, ports_fs[0], load_free, load_full),
@@ -63,6 +69,17 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     program = Program(queues, (Resource("dram"), Resource("units")), channels)
     totals = tuple((name, int(each.sum())) for name, each in ports.items())
     return VectorProgram(program, int(compute.sum()), totals)
+
+
+def whole_units(problem: VectorProblem, work: VectorWork, machine: Machine) -> dict[str, int]:
+    """Cycles each unit and port needs for a whole op, as one chunk."""
+    lanes, lookups = problem.operations(work)
+    return {
+        f"{machine.ifmap_buffer.name} read": -(-problem.input_bits // machine.ifmap_buffer.read_bits_per_cycle),
+        f"{machine.psum_buffer.name} write": -(-problem.output_bits // machine.psum_buffer.write_bits_per_cycle),
+        machine.vector_unit.name: machine.vector_unit.cycles(lanes),
+        machine.lut_unit.name: machine.lut_unit.cycles(lookups),
+    }
 
 
 def _each(cycles: Callable[[int], int], amounts: Ints) -> Ints:

@@ -16,6 +16,8 @@ from accelsim.report.report import SCHEMA_VERSION
 
 MAX_BYTES = 512 * 2**20
 MAX_DIGITS = 20
+MAX_NUMBER = 1e100
+"""Nothing that a report holds is larger, and sums of what is not stay finite."""
 ENERGY = "energy_pj"
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 Scalar: TypeAlias = bool | int | float | str | None
@@ -142,6 +144,8 @@ def read_report(path: Path) -> Saved:
 
 def _document(path: Path) -> dict[str, Json]:
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise user_error(str(path), "file", "not a regular file", FIX)
         if path.stat().st_size > MAX_BYTES:
             raise user_error(str(path), "file", f"more than {MAX_BYTES:,} bytes", FIX)
         document = json.loads(path.read_bytes().decode(), parse_float=_finite, parse_int=_int64,
@@ -162,6 +166,8 @@ def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is no finite number")
+    if abs(value) > MAX_NUMBER:
+        raise ValueError(f"{text} is too large for a report")
     return value
 
 

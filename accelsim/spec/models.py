@@ -41,7 +41,7 @@ class Technology(SpecModel):
     """Process node of the logic die, nm. Constants measured elsewhere are scaled to it."""
     voltage_v: Annotated[float, Field(ge=0.4, le=1.8, strict=True)]
     """Supply of the logic die, V."""
-    clock_mhz: Annotated[float, Field(gt=0, le=10_000, strict=True)]
+    clock_mhz: Annotated[float, Field(ge=0.001, le=10_000, strict=True)]
     """Core clock, MHz. Report cycles are cycles of this clock."""
 
 

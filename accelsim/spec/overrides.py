@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from accelsim.errors import Fault, UserError
 from accelsim.spec.layers import OVERRIDE, Layer, Place
 from accelsim.spec.words import Data, DataPath, dotted, shown
-from accelsim.spec.yaml_source import parse_yaml
+from accelsim.spec.yaml_source import MAX_DEPTH, parse_yaml
 
 PREFIXES = ("arch", "workload")
 _FORM = "write key=value with a key like arch.array.po or workload.psum.bits"
@@ -51,6 +51,9 @@ def override_layer(overrides: Mapping[str, object] | Sequence[str], faults: list
         prefix, *path = str(key).split(".")
         if prefix != "arch" or not path or not all(path):
             faults.append(_fault(shown(key), "a spec's override has a key like arch.array.po", _FORM))
+            continue
+        if len(path) > MAX_DEPTH:
+            faults.append(_fault(shown(key), f"nested over {MAX_DEPTH} deep", "a spec has four levels at most"))
             continue
         known = len(faults)
         plain = _value(key, value, faults)

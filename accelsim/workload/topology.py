@@ -23,11 +23,14 @@ from pathlib import Path
 from accelsim.errors import Fault, UserError, did_you_mean, user_error
 from accelsim.workload.trace import ConvDims, MatmulDims, Op, OpKind, Oracle, Phase, Tensor, Trace
 from accelsim.workload.trace_check import check_trace
+from accelsim.workload.trace_file import read_bounded
 
 SUFFIX = ".csv"
 BITS = 8
 MAX_BYTES = 2**20
 MAX_EXTENT = 2**20
+MAX_FAULTS = 100
+"""Reading stops at this many faults; a file with more is no topology."""
 NAME = "layer name"
 GEMM = ("m", "n", "k")
 CONV = ("ifmap height", "ifmap width", "filter height", "filter width", "channels", "num filter")
@@ -76,11 +79,11 @@ def read_topology(path: str | Path) -> Trace:
     """
     file = str(path)
     try:
-        data = Path(path).read_bytes()
+        data = read_bounded(Path(path), MAX_BYTES)
     except OSError as error:
         raise user_error(file, "file", error.strerror or str(error), "name a readable topology file") from None
     if len(data) > MAX_BYTES:
-        raise user_error(file, "file", f"{len(data)} bytes", f"split the file; {MAX_BYTES} is the most")
+        raise user_error(file, "file", f"more than {MAX_BYTES} bytes", "split the file; 1 MiB is the most")
     try:
         lines = data.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -138,6 +141,8 @@ def _header(reader: _Reader, cells: list[Cell]) -> list[str]:
 def _layers(reader: _Reader, columns: list[str], rows: list[list[Cell]]) -> Iterator[tuple[str, MatmulDims | ConvDims]]:
     taken: Counter[str] = Counter()
     for cells in rows:
+        if len(reader.faults) >= MAX_FAULTS:
+            return
         end = Cell("", cells[0].line, cells[-1].column + len(cells[-1].text))
         row = {name: end for name in columns if name}
         row |= {name: cell for name, cell in zip(columns, cells, strict=False) if name}

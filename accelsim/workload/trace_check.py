@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from accelsim.errors import did_you_mean
-from accelsim.workload.trace import ConvDims, MatmulDims, Op, Phase, Tensor, Trace
+from accelsim.workload.trace import ConvDims, MatmulDims, Op, Phase, Tensor, Trace, VectorDims
 from accelsim.workload.trace_schema import MAX_COUNT
+
+MAX_ELEMENTS = MAX_COUNT // 64
+MAX_FINDINGS = 100
+"""A trace with more contradictions is told of these."""
+MAX_LENGTHS, MAX_ALIKE = 500, 25
+"""Ids that a misspelt one is compared with, since comparing well takes its time."""
 
 
 class Finding(NamedTuple):
@@ -19,14 +27,16 @@ class Finding(NamedTuple):
 
 
 def check_trace(trace: Trace) -> list[Finding]:
-    """Every contradiction in the trace, in file order; an empty list means it can be simulated."""
-    tensors = trace.tensor_by_id()
-    findings = list(_check_tensors(trace, tensors))
-    findings += _repeats([phase.name for phase in trace.phases], "phases[{}].name", "phase name")
+    """The contradictions in the trace, at most 100; an empty list means it can be simulated."""
+    return list(islice(_check(trace, trace.tensor_by_id()), MAX_FINDINGS))
+
+
+def _check(trace: Trace, tensors: dict[str, Tensor]) -> Iterator[Finding]:
+    yield from _check_tensors(trace, tensors)
+    yield from _repeats([phase.name for phase in trace.phases], "phases[{}].name", "phase name")
     earlier: set[int] = set()
     for number, phase in enumerate(trace.phases):
-        findings += _check_phase(phase, f"phases[{number}]", tensors, earlier)
-    return findings
+        yield from _check_phase(phase, f"phases[{number}]", tensors, earlier)
 
 
 def _check_tensors(trace: Trace, tensors: dict[str, Tensor]) -> Iterator[Finding]:
@@ -64,7 +74,9 @@ def _check_operands(op: Op, path: str, tensors: dict[str, Tensor]) -> Iterator[F
             if name not in tensors:
                 known = False
                 yield _missing(f"{path}.{field}[{position}]", name, tensors)
-    if not isinstance(op.dims, MatmulDims | ConvDims):
+    if isinstance(op.dims, VectorDims):
+        if op.dims.elements > MAX_ELEMENTS:
+            yield Finding(f"{path}.dims", f"{op.dims.elements} elements", f"keep one op below {MAX_ELEMENTS} elements")
         return
     if isinstance(op.dims, ConvDims) and (op.dims.p < 1 or op.dims.q < 1):
         found = f"the output is {op.dims.p} x {op.dims.q}"
@@ -114,5 +126,16 @@ def _repeats(names: list[str], path: str, what: str) -> Iterator[Finding]:
 
 
 def _missing(path: str, name: str, tensors: Iterable[str]) -> Finding:
-    near = did_you_mean(name, tensors).partition("allowed:")[0].strip()
+    near = did_you_mean(name, _alike(name, tensors)).partition("allowed:")[0].strip()
     return Finding(path, f"no tensor has the id {name!r}", near or "add it to `tensors`")
+
+
+def _alike(name: str, tensors: Iterable[str]) -> list[str]:
+    """The ids nearest in length, and of those the ones that begin and end most like `name`."""
+
+    def shared(other: str) -> int:
+        pairs = (zip(name, other, strict=False), zip(name[::-1], other[::-1], strict=False))
+        return sum(len(list(takewhile(lambda pair: pair[0] == pair[1], each))) for each in pairs)
+
+    near = heapq.nsmallest(MAX_LENGTHS, tensors, key=lambda other: abs(len(other) - len(name)))
+    return heapq.nlargest(MAX_ALIKE, near, key=shared)

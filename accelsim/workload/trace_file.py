@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import os
+import stat
 import zlib
 from pathlib import Path
 
@@ -26,10 +28,22 @@ def read_trace(path: str | Path) -> Trace:
     path = Path(path)
     _check_suffix(path)
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
+        data = read_bounded(path, MAX_BYTES)
     except OSError as error:
         raise user_error(str(path), "file", error.strerror or str(error), "name a readable trace file") from None
     return parse_trace(data, str(path))
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The file's first `limit` + 1 bytes. Raises OSError, also for what is no regular file (and may never end)."""
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a name with a null byte
+        raise OSError(errno.EINVAL, str(error)) from None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Is a directory" if stat.S_ISDIR(mode) else "Not a regular file")
+    with path.open("rb") as stream:
+        return stream.read(limit + 1)
 
 
 def parse_trace(data: bytes, file: str) -> Trace:

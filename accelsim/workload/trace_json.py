@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 
 from pydantic import ValidationError
 
-from accelsim.errors import Fault, UserError, did_you_mean
+from accelsim.errors import Fault, UserError, did_you_mean, user_error
 from accelsim.workload.trace import SCHEMA_VERSION, ConvDims, Op, Phase, Tensor, Trace
 from accelsim.workload.trace_check import check_trace
 from accelsim.workload.trace_schema import MODEL_AT, TraceModel
+
+MAX_FAULTS = 100
+"""Faults of the schema that are told; a file with more is no trace."""
+MAX_PARTS = 1_000_000
+"""Values of a file, about; the largest shipped trace has 18 thousand, and each takes some hundred bytes."""
 
 
 def to_json(trace: Trace) -> str:
@@ -34,12 +41,17 @@ def from_json(text: str, file: str) -> Trace:
     """
     document = _parse(text, file)
     faults = [
-        Fault(file, 0, 0, path, "this key stands here twice", "keep one of the two") for path in _duplicates(document)
+        Fault(file, 0, 0, path, "this key stands here twice", "keep one of the two")
+        for path in islice(_duplicates(document), MAX_FAULTS)
     ]
     try:
         trace = TraceModel.model_validate(document).build()
     except ValidationError as error:
-        faults += [_fault(dict(detail), file) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        faults += [_fault(dict(detail), file) for detail in details[:MAX_FAULTS]]
+        if len(details) > MAX_FAULTS:
+            found = f"{len(details)} faults, of which {MAX_FAULTS} are shown"
+            faults.append(Fault(file, 0, 0, "(top level)", found, "is this file a trace?"))
         raise UserError(faults) from None
     faults += [Fault(file, 0, 0, *finding) for finding in check_trace(trace)]
     if faults:
@@ -56,10 +68,14 @@ class _Object(dict[str, object]):
 def _parse(text: str, file: str) -> object:
     def pairs(items: list[tuple[str, object]]) -> _Object:
         result = _Object(items)
-        keys = [key for key, _ in items]
-        result.repeated = tuple(sorted({key for key in keys if keys.count(key) > 1})) if len(result) < len(keys) else ()
+        if len(result) < len(items):
+            times = Counter(key for key, _ in items)
+            result.repeated = tuple(sorted(key for key in times if times[key] > 1))
         return result
 
+    parts = sum(map(text.count, ",[{"))  # at least the number of values, whatever the nesting
+    if parts > MAX_PARTS:
+        raise user_error(file, "JSON", f"about {parts} values", f"split the trace; {MAX_PARTS} is the most")
     try:
         return json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:

@@ -260,7 +260,7 @@ def test_trace_without_torch_says_what_to_install(tmp_path: Path) -> None:
     done = run_python("-c", code, "trace", "bert-base", "--seq", "8", "--out", str(tmp_path / "t.json"))
     assert done.returncode == 2
     assert "torch: not installed" in done.stderr
-    assert "pip install accelsim-codesign[torch]" in done.stderr
+    assert "pip install -c constraints.txt -e '.[torch]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
