@@ -87,7 +87,9 @@ def _no_torch(error: ModuleNotFoundError) -> UserError:
     name = (error.name or "").partition(".")[0]
     if name not in ("torch", "transformers"):
         raise error
-    return user_error("accelsim trace", name, "not installed", "in the checkout: pip install -c constraints.txt -e '.[torch]'")
+    return user_error(
+        "accelsim trace", name, "not installed", "in the checkout: pip install -c constraints.txt -e '.[torch]'"
+    )
 
 
 def _tell(made: Trace) -> None:

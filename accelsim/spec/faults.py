@@ -18,6 +18,8 @@ MAX_FAULTS = 100
 """Faults of the schema that are worked out; a file with more is no spec."""
 
 _WITH_UNIT = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*[A-Za-z%µ][\w/%^]*")
+_DECIMAL_COMMA = re.compile(r"[-+]?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))", re.ASCII)
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}([_, ][0-9]{3})+", re.ASCII)
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 
 
@@ -140,6 +142,10 @@ def _fix(value: Data, allowed: Allowed) -> str:
             hint = f"write {match.group(1)}; "
         elif _NUMBER.fullmatch(value):
             hint = f"write {value} without quotes; "
+        elif _DECIMAL_COMMA.fullmatch(value):
+            hint = f"write {value.replace(',', '.')}; "
+        elif _THOUSANDS.fullmatch(value):
+            hint = f"write {re.sub('[_, ]', '', value)}; "
     elif allowed.what == "whole number" and isinstance(value, float) and value.is_integer():
         hint = f"write {int(value)}; "
     elif allowed.what == "list" and isinstance(value, int):

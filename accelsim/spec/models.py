@@ -24,7 +24,7 @@ def _whole(value: object) -> object:
 Size = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
 Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)]
 Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
-Fraction = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)]
+Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
@@ -155,7 +155,7 @@ class Dram(SpecModel):
 
     kind: Literal["ddr3", "ddr4", "lpddr3", "lpddr4", "lpddr5", "lpddr5x", "gddr5", "gddr6", "hbm2", "hbm3"]
     """Memory type: picks energy per bit from the table of constants."""
-    bandwidth_gb_per_s: Positive
+    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
     """Peak bandwidth, 10^9 bytes per second."""
     burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
     """Smallest transfer, bytes; every tile is rounded up to it."""

@@ -118,6 +118,10 @@ def _filled(cells: list[Cell]) -> bool:
 
 def _header(reader: _Reader, cells: list[Cell]) -> list[str]:
     """The name of each column, "" for those that are ignored; raises UserError when one is missing."""
+    mark = next((mark for mark in (";", "\t", "|") if len(cells) == 1 and mark in cells[0].text), "")
+    if mark:
+        reader.fault(cells[0], "header", f"its columns are separated by {mark!r}", "separate columns with commas")
+        raise UserError(reader.faults)
     names = [" ".join(cell.text.lower().split()) for cell in cells]
     names = [SAME.get(name, name) for name in names]
     for cell, name in zip(cells, names, strict=True):

@@ -17,6 +17,7 @@ from accelsim.workload.trace_check import check_trace
 from accelsim.workload.trace_json import from_json, to_json
 
 MAX_BYTES = 64 * 2**20  # decompressed
+GZIP_MAGIC = b"\x1f\x8b"
 SUFFIXES = (".json", ".json.gz")
 
 
@@ -55,7 +56,8 @@ def parse_trace(data: bytes, file: str) -> Trace:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise user_error(file, "file", f"not UTF-8 at byte {error.start}", "save it as UTF-8 JSON") from None
+        fix = "name it .json.gz: it is zipped" if data.startswith(GZIP_MAGIC) else "save it as UTF-8 JSON"
+        raise user_error(file, "file", f"not UTF-8 at byte {error.start}", fix) from None
     return from_json(text, file)
 
 
