@@ -1,11 +1,12 @@
 """How long one op takes: its program run by the engine, long repetitions run once and multiplied.
 
 The trips of a nest's outermost loop differ only in the last, ragged one. When a program is long, its
-first trips and the last one are run, with q, q - 1 and q - 2 trips in all; once leaving one out always
-saves the same time, the timeline has become periodic and the missing trips are added at that period.
+first trips and the last one are run, with q, q - 1 and q / 2 trips in all; once leaving out one trip
+or half of them saves the same time per trip, the missing trips are added at that period.
 Counts (cycles, MACs, bits) are linear in the trips, so for them this is exact. A conv whose outermost
-loop walks pixels or taps is run whole. A program too long even for that is given the time of its
-busiest resource, which double buffering comes close to; `method` says which of the three it was.
+loop walks pixels or taps is run whole. A program too long even for that is given an estimate: the time
+of its busiest resource, which leaves out what waits for what (psum round trips and DRAM latency most
+of all) and is optimistic for it. `method` says which of the three it was.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
 from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.program import Program
-from accelsim.program.steps import MAX_STEPS, trips_of
+from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 
-Method = Literal["replayed", "periodic", "bound"]
+Method = Literal["replayed", "periodic", "estimate"]
 
 FULL_STEPS = 60_000
 """Programs of up to so many steps are run whole."""
@@ -59,26 +60,25 @@ def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine:
     """Timing of a matmul or conv; `flows` are its exact counts."""
     try:
         return _time_mac(problem, mapping, flows, machine)
-    except OverflowError:  # hours: more femtoseconds than the engine can count
-        return _mac_bound(problem, mapping, flows, machine)
+    except (TooManySteps, OverflowError):  # OverflowError: hours, more femtoseconds than the engine can count
+        return estimate_mac(problem, mapping, flows, machine)
 
 
 def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
     loops = step_loops(mapping, machine)
-    trips = trips_of(problem, loops)
-    total, outer = math.prod(trips), trips[0] if trips else 1
+    nest = trips_of(problem, loops)
+    total, outer = math.prod(nest), nest[0] if nest else 1
     if loops and loops[0].dim in (halo_dims(problem) or ()):
         outer = 1  # a conv's tiles differ with where they meet the padding: no trip repeats another
     each = max(1, total // outer)
     kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
     while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
-        last, before, earlier = (_time_trips(problem, mapping, machine, kept - less) for less in (0, 1, 2))
-        period, previous = last.makespan_fs - before.makespan_fs, before.makespan_fs - earlier.makespan_fs
-        if math.isclose(period, previous, rel_tol=SAME_PERIOD):
+        last, before, half = (_time_trips(problem, mapping, machine, trips) for trips in (kept, kept - 1, kept // 2))
+        period = last.makespan_fs - before.makespan_fs
+        since_half = (last.makespan_fs - half.makespan_fs) / (kept - kept // 2)
+        if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
             return _repeated(last, before, outer - kept)
         kept *= 2
-    if total > MAX_STEPS:
-        return _mac_bound(problem, mapping, flows, machine)
     return _time_trips(problem, mapping, machine, None)
 
 
@@ -90,7 +90,7 @@ def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow],
     except OverflowError:
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
-        return _bound(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
+        return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
 def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
@@ -100,14 +100,15 @@ def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
 
 
-def _mac_bound(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+def estimate_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """Timing of a matmul or conv without running it."""
     work = whole_work(problem, mapping, machine)
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    timing = _bound(units, work.compute_cycles, work.cycles_needed, "array", flows, machine)
+    timing = _estimate(units, work.compute_cycles, work.cycles_needed, "array", flows, machine)
     return replace(timing, macs=work.macs, lane_macs=work.lane_macs)
 
 
-def _bound(
+def _estimate(
     units: tuple[tuple[str, int], ...], compute: int, busy: int, unit: str, flows: Sequence[Flow], machine: Machine
 ) -> Timing:
     """The busiest resource's time, and the DRAM's latency at both ends."""
@@ -119,7 +120,7 @@ def _bound(
         ResourceUse(machine.dram.name, dram_fs, longest - dram_fs, 0),
         ResourceUse(unit, unit_fs, longest - unit_fs, 0),
     )
-    return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="bound")
+    return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="estimate")
 
 
 def _timing(

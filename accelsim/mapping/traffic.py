@@ -12,6 +12,7 @@ DRAM bursts per tile likewise. Tiles lie contiguous in DRAM.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import Tiling, tiling
-from accelsim.mapping.nest import Mapping, chunk_count
+from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 
 
@@ -133,12 +134,17 @@ def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
         return []
     sram, dram, values, bits = machine.weight_buffer, machine.dram, problem.bias_values, problem.bias_bits
     words = sram.accesses(values, bits)
-    rows = (problem.row, *problem.shared)
-    starts = math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in rows)
+    starts = math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in (problem.row, *problem.shared))
+    per_dim = (chunk_classes(problem.extent(dim), dim, mapping.loops) for dim in (*problem.batch, problem.column))
+    reads = starts * sum(
+        math.prod(chunk.count for chunk in tile) * sram.accesses(math.prod(chunk.extent for chunk in tile), bits)
+        for tile in itertools.product(*per_dim)
+    )
+    read_values = starts * math.prod(problem.extent(dim) for dim in (*problem.batch, problem.column))
     return [
         dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits)),
         sram_flow(sram, "bias", "write", values, words, bits),
-        sram_flow(sram, "bias", "read", values * starts, words * starts, bits),
+        sram_flow(sram, "bias", "read", read_values, reads, bits),
     ]
 
 

@@ -23,7 +23,7 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
-from accelsim.mapping.problem import Problem
+from accelsim.mapping.problem import OperandName, Problem
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
 
@@ -53,6 +53,8 @@ class _Step:
     enters: bool
     leaves: int
     same_fold: bool
+    keeps_ifmap: bool = False
+    keeps_weight: bool = False
 
 
 def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, machine: Machine) -> ArrayWork:
@@ -60,15 +62,16 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     inner = mapping.loops[len(steps.loops) :]
     columns = [steps.ranges(dim, len(steps.loops))[1] for dim in problem.dims]
     columns += [*_output_moves(problem, steps, inner), _same_fold(problem, steps, machine)]
+    columns += [_keeps(problem, steps, inner, operand).astype(np.int64) for operand in ("ifmap", "weight")]
     firsts, where = distinct_rows(columns)
     rows = [[int(column[first]) for column in columns] for first in firsts]
     times = np.bincount(where, minlength=len(rows))
     cycles, compute, macs, lanes = [], 0, 0, 0
     ports: dict[str, int] = {}
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
-    for (*sizes, enters, leaves, same_fold), count in zip(rows, times.tolist(), strict=True):
+    for (*sizes, enters, leaves, same_fold, ifmap, weight), count in zip(rows, times.tolist(), strict=True):
         sized = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
-        step = _Step(sized, bool(enters), leaves, bool(same_fold))
+        step = _Step(sized, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
         need, load = _compute(step, inner, machine.array)
         port = _port_cycles(step, inner, machine, visits, buffered)
         cycles.append(_lasts(need, load, port, machine))
@@ -108,11 +111,7 @@ def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWor
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
     """Per step: whether psums come in at its start, and what leaves at its end."""
     depth = len(steps.loops)
-    held = np.ones(steps.count, bool)  # the accumulators hold one output tile all through the step
-    for dim in problem.relevant("output"):
-        finest = min((loop.step for loop in inner if loop.dim == dim), default=problem.extent(dim))
-        held &= steps.ranges(dim, depth)[1] <= finest
-    stays = np.append(~steps.changes(problem.relevant("output"), depth)[1:], False) & held
+    stays = np.append(_keeps(problem, steps, inner, "output")[1:], False)
     started, finished = np.zeros(steps.count, bool), np.ones(steps.count, bool)
     for dim in problem.irrelevant("output"):
         start, extent = steps.ranges(dim, depth)
@@ -121,6 +120,16 @@ def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tupl
     enters = started & ~np.append(False, stays[:-1])
     leaves = np.where(stays, STAYS, np.where(finished, LEAVES_OFMAP, LEAVES_PSUM))
     return enters.astype(np.int64), leaves.astype(np.int64)
+
+
+def _keeps(problem: Problem, steps: Steps, inner: Sequence[Loop], operand: OperandName) -> np.ndarray:
+    """Whether a step goes on with the array tile of the step before, and with no other."""
+    depth = len(steps.loops)
+    keeps = ~steps.changes(problem.relevant(operand), depth)
+    for dim in problem.relevant(operand):
+        finest = min((loop.step for loop in inner if loop.dim == dim), default=problem.extent(dim))
+        keeps &= steps.ranges(dim, depth)[1] <= finest
+    return keeps
 
 
 def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
@@ -183,8 +192,11 @@ def _port_cycles(step: _Step, inner: Sequence[Loop], machine: Machine, visits: i
     """Cycles each buffer port (and the psum engine) needs for one step."""
     problem = step.problem
     ifmap, weight, psum = machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer
-    inputs = tiling(problem, "ifmap", inner).total(lambda values: ifmap.accesses(values, problem.ifmap_bits))
-    weights = tiling(problem, "weight", inner).total(lambda values: weight.accesses(values, problem.weight_bits))
+    inputs, weights = 0, 0
+    if not step.keeps_ifmap:
+        inputs = tiling(problem, "ifmap", inner).total(lambda values: ifmap.accesses(values, problem.ifmap_bits))
+    if not step.keeps_weight:
+        weights = tiling(problem, "weight", inner).total(lambda values: weight.accesses(values, problem.weight_bits))
     cycles = {f"{ifmap.name} read": ifmap.read_cycles(inputs), f"{weight.name} read": weight.read_cycles(weights)}
     outputs = tiling(problem, "output", inner)
     if buffered:

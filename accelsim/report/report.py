@@ -64,7 +64,7 @@ class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
-    `timing` how its time was found: replayed, periodic or bound (see `accelsim.timing`).
+    `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
     """
 
     phase: str

@@ -21,7 +21,7 @@ from accelsim.mapping.lower import MacWork, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import mac_flows
-from accelsim.reproduce.gemm_model import GemmEnergy, gemm_energy
+from accelsim.reproduce.gemm_model import OpEnergy, gemm_energy
 from accelsim.schemes import PsumScheme
 from accelsim.spec import load_arch
 from accelsim.workload import Trace, load_trace
@@ -35,6 +35,7 @@ MODELS = {  # 128 tokens; 512 x 512 pixels; 4096 tokens
     "LLaMA2-7B prefill": "llama2_7b_prefill_4096",
     "LLaMA2-7B decode": "llama2_7b_decode_4096",
 }
+ENDLESS_BITS = 2**50
 DATAFLOWS = {"IS": "input_stationary", "WS": "weight_stationary"}
 SCHEMES = {"INT32": PsumScheme(32), **{f"INT8 gs{size}": PsumScheme(8, size) for size in (1, 2, 3, 4)}}
 
@@ -60,6 +61,8 @@ class Setting:
     name: str
     overrides: tuple[tuple[str, float], ...] = ()
     refetch: bool = True
+    depthwise: bool = True
+    """Whether layers of one channel per group count; whether the paper's do is not known."""
 
 
 DEFAULT = Setting("default")
@@ -75,7 +78,7 @@ def energy_rows(
     rows = []
     for (model, workload), (label, dataflow) in itertools.product(MODELS.items(), dataflows.items()):
         machine = _machine(setting, workload, dataflow)
-        problems = _problems(load_trace(workload), machine)
+        problems = _problems(load_trace(workload), machine, setting.depthwise)
         for counting in countings:
             energies = {name: _total(problems, scheme, machine, counting, setting) for name, scheme in schemes.items()}
             reference = energies["INT32"].total_pj
@@ -94,29 +97,39 @@ def _machine(setting: Setting, workload: str, dataflow: str) -> Machine:
     overrides: dict[str, object] = {"arch.array.dataflow": dataflow, **dict(setting.overrides)}
     if workload.startswith("llama"):
         overrides |= LLM_ARRAY
-    if not setting.refetch:  # buffers of 64 MiB hold every operand; their energy stays the spec's
-        overrides |= {f"arch.buffers.{name}.capacity_kib": 65536 for name in ("ifmap", "weight")}
-    return build_machine(load_arch(ARCH, overrides))
+    machine = build_machine(load_arch(ARCH, overrides))
+    if setting.refetch:
+        return machine
+    # Buffers that hold any operand, at the energy per access of the spec's own.
+    ifmap, weight = (
+        replace(sram, capacity_bits=ENDLESS_BITS) for sram in (machine.ifmap_buffer, machine.weight_buffer)
+    )
+    return replace(machine, ifmap_buffer=ifmap, weight_buffer=weight)
 
 
-def _problems(trace: Trace, machine: Machine) -> Counter[Problem]:
+def _problems(trace: Trace, machine: Machine, depthwise: bool) -> Counter[Problem]:
     """The trace's matmuls and convs, equal ones counted."""
     tensors = trace.tensor_by_id()
     works = (lower(op, tensors, machine) for phase in trace.phases for op in phase.ops)
-    return Counter(replace(work.problem, bias_values=0) for work in works if isinstance(work, MacWork))
+    problems = (replace(work.problem, bias_values=0) for work in works if isinstance(work, MacWork))
+    return Counter(problem for problem in problems if depthwise or not _is_depthwise(problem))
+
+
+def _is_depthwise(problem: Problem) -> bool:
+    return problem.conv is not None and problem.conv.groups > 1 and problem.conv.c == 1
 
 
 def _total(
     problems: Counter[Problem], scheme: PsumScheme, machine: Machine, counting: str, setting: Setting
-) -> GemmEnergy:
+) -> OpEnergy:
     parts = []
     for problem, count in problems.items():
         energy = _energy(replace(problem, psum=scheme), machine, counting, setting)
-        parts.append(GemmEnergy(count * energy.total_pj, count * energy.psum_pj))
-    return GemmEnergy(math.fsum(part.total_pj for part in parts), math.fsum(part.psum_pj for part in parts))
+        parts.append(OpEnergy(count * energy.total_pj, count * energy.psum_pj))
+    return OpEnergy(math.fsum(part.total_pj for part in parts), math.fsum(part.psum_pj for part in parts))
 
 
-def _energy(problem: Problem, machine: Machine, counting: str, setting: Setting) -> GemmEnergy:
+def _energy(problem: Problem, machine: Machine, counting: str, setting: Setting) -> OpEnergy:
     if counting == "gemm":
         return gemm_energy(problem, machine, setting.refetch)
     if counting == "exact":
@@ -126,18 +139,18 @@ def _energy(problem: Problem, machine: Machine, counting: str, setting: Setting)
     )
 
 
-def exact_energy(problem: Problem, order: tuple[str, ...], machine: Machine) -> GemmEnergy:
+def exact_energy(problem: Problem, order: tuple[str, ...], machine: Machine) -> OpEnergy:
     """Dynamic energy of a problem walked in a loop order; infinite when no nest of that order fits."""
     mapping = map_in_order(problem, order, machine, "through")
     if isinstance(mapping, Infeasible):
-        return GemmEnergy(math.inf, 0.0)
+        return OpEnergy(math.inf, 0.0)
     blocks = {block.name: block for block in machine.blocks()}
     priced = [
         (flow.operand, flow.count * flow_cost(flow, blocks[flow.block]).value)
         for flow in mac_flows(problem, mapping, machine)
     ]
     psum = math.fsum(energy for operand, energy in priced if operand == "psum")
-    return GemmEnergy(math.fsum(energy for _, energy in priced), psum)
+    return OpEnergy(math.fsum(energy for _, energy in priced), psum)
 
 
 def _orders(problem: Problem) -> Iterator[tuple[str, ...]]:

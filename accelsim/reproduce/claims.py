@@ -18,7 +18,7 @@ VISION = ("Segformer-B0", "EfficientViT-B1")
 BEST_PSUM = "INT8 gs1"
 ENERGY_ASSUMPTIONS = (
     "INT8 gs 1 against INT32; Horowitz 45 nm energies (DRAM/SRAM 26), buffers 256/128/256 KiB, 16x8x8 (LLaMA 1x32x32), "
-    "operands fetched again when they do not fit: none of these was published"
+    "operands fetched again when they do not fit, depthwise layers counted: none of these was published"
 )
 AREA_ASSUMPTIONS = "component count x cell areas, 28 nm; lane count and engine structure were not published"
 

@@ -22,14 +22,14 @@ from accelsim.mapping.problem import Problem
 
 
 @dataclass(frozen=True)
-class GemmEnergy:
+class OpEnergy:
     """Dynamic energy of one op, pJ, and the part that partial sums take."""
 
     total_pj: float
     psum_pj: float
 
 
-def gemm_energy(problem: Problem, machine: Machine, refetch: bool) -> GemmEnergy:
+def gemm_energy(problem: Problem, machine: Machine, refetch: bool) -> OpEnergy:
     """The model above for every batch entry of a problem. `refetch` False: operands come from DRAM once.
 
     Only for adder-tree arrays in weight or input stationary; ValueError otherwise.
@@ -53,7 +53,7 @@ def gemm_energy(problem: Problem, machine: Machine, refetch: bool) -> GemmEnergy
     sram_pj, dram_pj, mac_pj = _prices(machine)
     psum_pj = sram_pj * psum + dram_pj * spilled
     operands = sram_pj * (moving * folds + still + ofmap) + dram_pj * (dram_moving + still + ofmap)
-    return GemmEnergy(batch * (psum_pj + operands + mac_pj * m * k * n), batch * psum_pj)
+    return OpEnergy(batch * (psum_pj + operands + mac_pj * m * k * n), batch * psum_pj)
 
 
 def _gemm(problem: Problem) -> tuple[int, int, int, int]:

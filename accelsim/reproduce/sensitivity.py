@@ -23,6 +23,10 @@ KNOBS: dict[str, tuple[tuple[float, Setting], ...]] = {
         (energy, Setting(f"MAC {energy:g} pJ", (("arch.array.mac_energy_pj", energy),)))
         for energy in (0.0, 0.11, 0.23, 0.3, 0.46)
     ),
+    "depthwise, 0 or 1": (
+        (0.0, Setting("depthwise layers left out", depthwise=False)),
+        (1.0, Setting("depthwise layers counted")),
+    ),
     "refetch, 0 or 1": (
         (0.0, Setting("operands fetched once", refetch=False)),
         (1.0, Setting("operands fetched again")),

@@ -58,9 +58,10 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
 
         table.dram("bias", "read", bias, 32, burst)
         table.sram(machine.weight_buffer, "bias", "write", bias, 32)
-        # Keys are (batch, shared dims, rows, columns): a row tile of the array starts from the bias once.
-        row_tiles = len({stay.key[1:-1] for stay in walked.nodes["output", "array"].stays})
-        table.sram(machine.weight_buffer, "bias", "read", lambda per_tile: row_tiles * bias(per_tile), 32)
+        # Every output tile of the array starts from the bias of its columns: first and last range of its key.
+        starts = {stay.key for stay in walked.nodes["output", "array"].stays}
+        held = [(key[0][1] - key[0][0]) * (key[-1][1] - key[-1][0]) for key in starts]
+        table.sram(machine.weight_buffer, "bias", "read", lambda per_tile: sum(map(per_tile, held)), 32)
     return table
 
 
