@@ -50,6 +50,8 @@ class App(click.Group):
             sys.stdout.flush()  # a closed pipe shows here, where it can still be answered
         except click.ClickException as error:
             error.show()
+            if isinstance(error, click.UsageError) and error.ctx is None:  # click's parser knows no command
+                click.echo("Try 'accelsim COMMAND --help' for help.", err=True)
             return error.exit_code
         except UserError as error:
             click.echo(str(error), err=True)
