@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.mapping.arrays import distinct_rows
+from accelsim.mapping.nest import TooManyChunks
 from accelsim.workload.trace import ConvDims
 
 Ints = NDArray[np.int64]
+
+MAX_PAIRS = 2**20
 
 
 def distinct_inputs(
@@ -29,12 +32,15 @@ def distinct_inputs(
     """Distinct in-bounds input elements of one group, for every (row chunk, reduction chunk) pair.
 
     Arrays of chunk starts and extents in flattened indices. Returns the kind of each row chunk (rows,),
-    of each reduction chunk (reductions,), and elements by kind (row kinds, reduction kinds).
+    of each reduction chunk (reductions,), and elements by kind (row kinds, reduction kinds). Raises
+    TooManyChunks when there are more pairs of kinds than can be walked.
     """
     row_kinds, row_kind = distinct_rows(_row_columns(conv, row_start, row_extent))
     red_kinds, red_kind = distinct_rows(_red_columns(conv, red_start, red_extent))
     begins, ends, channels = _tap_ranges(conv, red_start[red_kinds], red_extent[red_kinds])
     ranges, which = distinct_rows([begins.ravel(), ends.ravel()])
+    if ranges.size * row_kinds.size > MAX_PAIRS:
+        raise TooManyChunks(ranges.size * row_kinds.size)
     shape = (conv.p, conv.q, conv.r, conv.s, conv.h, conv.w, *conv.stride, *conv.padding, *conv.dilation)
     touched = _touched_by(
         row_start[row_kinds], row_extent[row_kinds], begins.ravel()[ranges], ends.ravel()[ranges],
@@ -55,7 +61,9 @@ def _row_columns(conv: ConvDims, start: Ints, extent: Ints) -> list[Ints]:
     inner_y = one_image & (top * stride_h >= pad_h) & (lowest < conv.h)
     rightmost = (left + extent - 1) * stride_w + (conv.s - 1) * dil_w - pad_w
     inner_x = one_image & (top == bottom) & (left * stride_w >= pad_w) & (rightmost < conv.w)
-    return [np.where(inner_y, -1, top), np.where(inner_x, -1, left), extent]
+    padding = one_image & ((lowest < 0) | (top * stride_h - pad_h >= conv.h))
+    row = np.where(inner_y, -1, np.where(padding, -2, top))
+    return [row, np.where(inner_x | padding, -1, left), extent]
 
 
 def _red_columns(conv: ConvDims, start: Ints, extent: Ints) -> list[Ints]:
@@ -95,16 +103,24 @@ def _touched(first_pixel, end_pixel, first_tap, last_tap, shape):
     bottom, right = divmod(end_pixel - 1, columns)
     r_first, s_first = divmod(first_tap, kernel_columns)
     r_last, s_last = divmod(last_tap, kernel_columns)
-    sees = np.zeros(height, np.int64)
+    lowest = max(np.int64(0), top * shape[6] + r_first * shape[10] - shape[8])
+    rows = min(height, bottom * shape[6] + r_last * shape[10] - shape[8] + 1) - lowest
+    if rows <= 0:
+        return np.int64(0)
+    sees = np.zeros(rows, np.int64)
+    used = np.int64(0)
     for p in range(top, bottom + 1):
         p_kind = (1 if p == top else 0) + (2 if p == bottom else 0)
         for r in range(r_first, r_last + 1):
             y = p * shape[6] + r * shape[10] - shape[8]
-            if 0 <= y < height:
+            if lowest <= y < lowest + rows:
                 r_kind = (1 if r == r_first else 0) + (2 if r == r_last else 0)
-                sees[y] |= 1 << (4 * p_kind + r_kind)
+                sees[y - lowest] |= 1 << (4 * p_kind + r_kind)
+                used |= 1 << (4 * p_kind + r_kind)
     seen = np.zeros((16, width), np.bool_)
     for pair in range(16):
+        if not (used >> pair) & 1:
+            continue
         q_from, q_to = (left if pair & 4 else 0), (right if pair & 8 else columns - 1)
         s_from, s_to = (s_first if pair & 1 else 0), (s_last if pair & 2 else kernel_columns - 1)
         for s in range(s_from, s_to + 1):
@@ -114,7 +130,7 @@ def _touched(first_pixel, end_pixel, first_tap, last_tap, shape):
                     seen[pair, x] = True
     known_for, known = np.int64(-1), np.int64(0)
     count = np.int64(0)
-    for y in range(height):
+    for y in range(rows):
         if sees[y] == 0:
             continue
         if sees[y] != known_for:  # neighbours see the same, so remembering one is enough

@@ -131,7 +131,7 @@ class Chunks:
     cut: NDArray[np.int64]
 
 
-MAX_CHUNKS = 2**25
+MAX_CHUNKS = 2**22
 
 
 class TooManyChunks(Exception):
@@ -142,11 +142,16 @@ class TooManyChunks(Exception):
         self.chunks = chunks
 
 
-def chunks(extent: int, dim: str, loops: Sequence[Loop]) -> Chunks:
-    """The chunks of `dim` below `loops`, one by one. Raises TooManyChunks above MAX_CHUNKS."""
+def chunks_within_reach(extent: int, dim: str, loops: Sequence[Loop]) -> None:
+    """Raises TooManyChunks if `loops` make more chunks of `dim` than can be listed."""
     listed = chunk_count(extent, dim, loops)
     if listed > MAX_CHUNKS:
         raise TooManyChunks(listed)
+
+
+def chunks(extent: int, dim: str, loops: Sequence[Loop]) -> Chunks:
+    """The chunks of `dim` below `loops`, one by one. Raises TooManyChunks above MAX_CHUNKS."""
+    chunks_within_reach(extent, dim, loops)
     start, size, cut = (np.array([value], dtype=np.int64) for value in (0, extent, -1))
     for position, loop in enumerate(loops):
         if loop.dim != dim:

@@ -17,7 +17,8 @@ from typing import Literal
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import Tiling, tiling
-from accelsim.mapping.nest import Loop, Node, Store
+from accelsim.mapping.halo import halo_dims
+from accelsim.mapping.nest import Loop, Node, Store, chunks_within_reach
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 
 LATENCIES_PER_TRANSFER = 8
@@ -105,6 +106,8 @@ class _Placer:
     def __init__(self, problem: Problem, loops: tuple[Loop, ...], machine: Machine) -> None:
         self.problem = problem
         self.loops = loops
+        for dim in halo_dims(problem) or ():
+            chunks_within_reach(problem.extent(dim), dim, loops)
         self.buffers = {operand: buffer_of(machine, operand) for operand in OPERANDS}
         self.psum_stores = psum_stores(problem, loops)
         self.transfer_bits = transfer_bits(machine)
