@@ -6,12 +6,12 @@ transfer longer than a few DRAM latencies, and as large as half a buffer at most
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.dma import dma_queue, read_port, write_port
@@ -36,15 +36,12 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
         raise OverflowError(f"{chunks} chunks")
     lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
     loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
-    vector = _each(machine.vector_unit.cycles, lanes)
-    table = _each(machine.lut_unit.cycles, lookups)
-    ports = {
-        f"{machine.ifmap_buffer.name} read": -(-loaded // machine.ifmap_buffer.read_bits_per_cycle),
-        f"{machine.psum_buffer.name} write": -(-stored // machine.psum_buffer.write_bits_per_cycle),
-        machine.vector_unit.name: vector,
-        machine.lut_unit.name: table,
-    }
-    compute = np.maximum(vector, table)
+    firsts, which = distinct_rows([lanes, lookups, loaded, stored])
+    kinds = [
+        _units(int(lanes[i]), int(lookups[i]), int(loaded[i]), int(stored[i]), machine) for i in firsts
+    ]  # chunks come in a few sizes
+    ports = {name: np.array([kind[name] for kind in kinds], np.int64)[which] for name in kinds[0]}
+    compute = np.maximum(ports[machine.vector_unit.name], ports[machine.lut_unit.name])
     cycles = np.maximum.reduce([*ports.values()])
     one = np.ones(chunks, np.int64)
     zero = np.zeros(chunks, np.int64)
@@ -73,19 +70,16 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
 
 def whole_units(problem: VectorProblem, work: VectorWork, machine: Machine) -> dict[str, int]:
     """Cycles each unit and port needs for a whole op, as one chunk."""
-    lanes, lookups = problem.operations(work)
+    return _units(*problem.operations(work), problem.input_bits, problem.output_bits, machine)
+
+
+def _units(lanes: int, lookups: int, loaded_bits: int, stored_bits: int, machine: Machine) -> dict[str, int]:
     return {
-        f"{machine.ifmap_buffer.name} read": -(-problem.input_bits // machine.ifmap_buffer.read_bits_per_cycle),
-        f"{machine.psum_buffer.name} write": -(-problem.output_bits // machine.psum_buffer.write_bits_per_cycle),
+        f"{machine.ifmap_buffer.name} read": -(-loaded_bits // machine.ifmap_buffer.read_bits_per_cycle),
+        f"{machine.psum_buffer.name} write": -(-stored_bits // machine.psum_buffer.write_bits_per_cycle),
         machine.vector_unit.name: machine.vector_unit.cycles(lanes),
         machine.lut_unit.name: machine.lut_unit.cycles(lookups),
     }
-
-
-def _each(cycles: Callable[[int], int], amounts: Ints) -> Ints:
-    """A block's cycles for every chunk; chunks come in two sizes at most."""
-    sizes, where = np.unique(amounts, return_inverse=True)
-    return np.array([cycles(int(size)) for size in sizes], np.int64)[where]
 
 
 def _chunks(problem: VectorProblem, machine: Machine) -> int:
