@@ -67,11 +67,14 @@ def _on_chip(spec: ArchSpec) -> Iterator[OnChip]:
 
 def _every_operand_has_a_memory(spec: ArchSpec) -> Iterator[Clash]:
     held = {operand for memory in _on_chip(spec) for operand in memory.holds}
-    for name, _ in spec.buffers:
-        operand = name.removesuffix("_ofmap")
-        if operand not in held:
-            found = f"missing, and none of memories holds {operand}"
-            yield Clash(("buffers", name), found, f"add buffers.{name}, or a memory that holds {operand}")
+    homeless = [name for name, _ in spec.buffers if name.removesuffix("_ofmap") not in held]
+    if homeless:
+        path = ("buffers", *homeless) if len(homeless) == 1 else ("buffers",)
+        operands = " or ".join(name.removesuffix("_ofmap") for name in homeless)
+        found = f"no memory on chip holds {operands}"
+        yield Clash(
+            path, found, f"add {', '.join(f'buffers.{name}' for name in homeless)}, or name them in a memory's holds"
+        )
 
 
 def _memory_names_are_free(spec: ArchSpec) -> Iterator[Clash]:
