@@ -42,10 +42,8 @@ class Infeasible:
 
 
 def buffer_of(machine: Machine, operand: OperandName) -> Sram:
-    """The buffer that holds an operand."""
-    if operand == "ifmap":
-        return machine.ifmap_buffer
-    return machine.weight_buffer if operand == "weight" else machine.psum_buffer
+    """The memory next to the array that holds an operand."""
+    return machine.chain(operand)[-1]
 
 
 def tile_bits(problem: Problem, buffer: Sram, operand: OperandName, values: int, psum_stores: int) -> int:

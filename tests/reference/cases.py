@@ -127,8 +127,9 @@ def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
         array |= {"kind": "systolic", "rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
     spec = arch(array, rng.choice(["through", "bypass"]), rng.choice([0.0, 2.0, 10.0]))
     machine = _full_size(spec.model_dump_json())
-    small = [_shrunk(rng, sram) for sram in (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)]
-    return spec, dataclasses.replace(machine, ifmap_buffer=small[0], weight_buffer=small[1], psum_buffer=small[2])
+    for sram in machine.memories:
+        machine = machine.with_memory(_shrunk(rng, sram))
+    return spec, machine
 
 
 def _shrunk(rng: random.Random, sram: Sram) -> Sram:
