@@ -12,7 +12,7 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-from accelsim.mapping.search.space import MAX_CLASSES
+from accelsim.mapping.search.space import MAX_PER_DIM
 
 
 
@@ -33,53 +33,48 @@ def words_of(values, per_word):
 
 @no_type_check
 @numba.njit(cache=True)
-def chunk_classes(extent, dim, loop_dim, loop_step, loops, size, cut, count, number, pieces):
+def _chunk_classes(t, d, loop_dim, loop_step, loops, work):
     """Chunks of one dim below 0, 1, 2, ... of its loops (see `nest.chunk_classes`).
 
-    Fills rows of size, cut, count (per_dim, classes), how many classes and chunks each row has, and
-    returns how many loops the dim has.
+    Rows 0, 1, ... of size, cut and count; how many classes and chunks each row has.
     """
-    size[0, 0], cut[0, 0], count[0, 0] = extent, -1, 1
-    number[0], pieces[0] = 1, 1
+    work.size[d, 0, 0], work.cut[d, 0, 0], work.count[d, 0, 0] = t.extents[d], -1, 1
+    work.number[d, 0], work.pieces[d, 0] = 1, 1
     row = 0
     for position in range(loops):
-        if loop_dim[position] != dim:
+        if loop_dim[position] != d:
             continue
         step, kinds, total = loop_step[position], 0, 0
-        for i in range(number[row]):
-            full, rest = size[row, i] // step, size[row, i] % step
-            here = position if full + (1 if rest else 0) > 1 else cut[row, i]
+        for i in range(work.number[d, row]):
+            full, rest = work.size[d, row, i] // step, work.size[d, row, i] % step
+            here = position if full + (1 if rest else 0) > 1 else work.cut[d, row, i]
             if full:
-                size[row + 1, kinds], cut[row + 1, kinds], count[row + 1, kinds] = step, here, count[row, i] * full
-                total += count[row + 1, kinds]
+                work.size[d, row + 1, kinds], work.cut[d, row + 1, kinds] = step, here
+                work.count[d, row + 1, kinds] = work.count[d, row, i] * full
+                total += work.count[d, row + 1, kinds]
                 kinds += 1
             if rest:
-                size[row + 1, kinds], cut[row + 1, kinds], count[row + 1, kinds] = rest, here, count[row, i]
-                total += count[row + 1, kinds]
+                work.size[d, row + 1, kinds], work.cut[d, row + 1, kinds] = rest, here
+                work.count[d, row + 1, kinds] = work.count[d, row, i]
+                total += work.count[d, row + 1, kinds]
                 kinds += 1
         row += 1
-        number[row], pieces[row] = kinds, total
-    return row
+        work.number[d, row], work.pieces[d, row] = kinds, total
 
 
 @no_type_check
 @numba.njit(cache=True)
 def count_nest(t, halo, loop_dim, loop_step, loops, work, out):
     """Fill `out` for the nest `loop_dim`, `loop_step` (loops,). `halo` is empty unless a conv's tiles overlap."""
-    dims = t.extents.size
+    dims = t.dims
     for d in range(dims):
-        chunk_classes(
-            t.extents[d], d, loop_dim, loop_step, loops,
-            work.size[d], work.cut[d], work.count[d], work.number[d], work.pieces[d],
-        )  # fmt: skip
-    depth = np.zeros(dims, np.int64)
+        _chunk_classes(t, d, loop_dim, loop_step, loops, work)
     for p in range(loops + 1):
-        if p > 0:
-            depth[loop_dim[p - 1]] += 1
         out.steps[p] = 1
         for d in range(dims):
-            out.depth[p, d] = depth[d]
-            out.steps[p] *= work.pieces[d, depth[d]]
+            above = out.depth[p - 1, d] if p else 0
+            out.depth[p, d] = above + (1 if p and loop_dim[p - 1] == d else 0)
+            out.steps[p] *= work.pieces[d, out.depth[p, d]]
     for x in range(3):
         for p in range(loops + 1):
             trips = np.int64(1)
@@ -88,7 +83,7 @@ def count_nest(t, halo, loop_dim, loop_step, loops, work, out):
                     trips *= work.pieces[d, out.depth[p, d]]
             work.trips[p] = trips
         for p in range(loops + 1):
-            kinds = _tiles(t, halo, x, out.depth[p], loop_dim, loops, work)
+            kinds = _tiles(t, halo, x, out, p, loop_dim, loops, work)
             if x < 2:
                 _sum_input(t, x, p, kinds, work, out)
             else:
@@ -101,17 +96,17 @@ def count_nest(t, halo, loop_dim, loop_step, loops, work, out):
 
 @no_type_check
 @numba.njit(cache=True)
-def _tiles(t, halo, x, depth, loop_dim, loops, work):
+def _tiles(t, halo, x, out, p, loop_dim, loops, work):
     """The operand's tiles as (values, visits, tiles) in `work`; returns how many kinds there are."""
     kinds = 1
     work.values[0], work.cuts[0], work.tiles[0] = 1, -1, 1
     joint = x == 0 and halo.row >= 0
     if joint:
-        kinds = _joint(halo, depth, loop_dim, loops, work)
-    for d in range(t.extents.size):
+        kinds = _joint(halo, out, p, loop_dim, loops, work)
+    for d in range(t.dims):
         if not t.relevant[x, d] or (joint and (d == halo.row or d == halo.red)):
             continue
-        row = depth[d]
+        row = out.depth[p, d]
         if row == 0:
             for i in range(kinds):
                 work.values[i] *= t.extents[d]
@@ -131,9 +126,9 @@ def _tiles(t, halo, x, depth, loop_dim, loops, work):
 
 @no_type_check
 @numba.njit(cache=True)
-def _joint(halo, depth, loop_dim, loops, work):
+def _joint(halo, out, prefix, loop_dim, loops, work):
     """A conv's (pixel, reduction) tiles; their cuts count each dim's own loops."""
-    entry = depth[halo.row] * halo.stride + depth[halo.red]
+    entry = out.depth[prefix, halo.row] * MAX_PER_DIM + out.depth[prefix, halo.red]
     first, last = halo.first[entry], halo.first[entry + 1]
     for i in range(first, last):
         row, red, seen_row, seen_red = -1, -1, -1, -1
@@ -154,14 +149,13 @@ def _joint(halo, depth, loop_dim, loops, work):
 @no_type_check
 @numba.njit(cache=True)
 def _sum_input(t, x, p, kinds, work, out):
-    largest, tiles, fetches, burst = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    largest, tiles, burst = np.int64(0), np.int64(0), np.int64(0)
     for i in range(kinds):
         times = work.tiles[i] * work.visits[i]
         largest = max(largest, work.values[i])
         tiles += work.tiles[i]
-        fetches += times
         burst += times * _ceil(work.values[i] * t.bits[x], t.burst_bits)
-    out.largest[x, p], out.tiles[x, p], out.fetches[x, p] = largest, tiles, fetches
+    out.largest[x, p], out.tiles[x, p] = largest, tiles
     out.moved[x, p] = burst * t.burst_bits
     for level in range(t.levels[x]):
         words = np.int64(0)
@@ -174,19 +168,18 @@ def _sum_input(t, x, p, kinds, work, out):
 @numba.njit(cache=True)
 def _sum_output(t, p, kinds, work, out):
     """Psums: every visit but the last; finished values: the last."""
-    largest, tiles, fetches, most = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    largest, tiles, most = np.int64(0), np.int64(0), np.int64(0)
     burst, psum_burst, again, stores = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     for i in range(kinds):
         values, number, visits = work.values[i], work.tiles[i], work.visits[i]
         largest, most = max(largest, values), max(most, visits)
         tiles += number
-        fetches += number * visits
         burst += number * _ceil(values * t.bits[2], t.burst_bits)
         psum_burst += number * (visits - 1) * _ceil(values * t.bits[3], t.burst_bits)
         again += number * (visits - 1) * values
         if visits > 1:
             stores += number * visits * values
-    out.largest[2, p], out.tiles[2, p], out.fetches[2, p], out.visits[p] = largest, tiles, fetches, most
+    out.largest[2, p], out.tiles[2, p], out.visits[p] = largest, tiles, most
     out.moved[2, p], out.psum_moved[p] = burst * t.burst_bits, psum_burst * t.burst_bits
     out.again[p], out.stores[p] = again, stores
     for level in range(t.levels[2]):
@@ -206,7 +199,7 @@ def _sum_folds(t, loop_dim, loops, work, out):
     A fold is one stay of the stationary operand's tile.
     """
     x = t.stationary
-    dims = t.extents.size
+    dims = t.dims
     for p in range(loops + 1):
         trips = np.int64(1)
         for d in range(dims):
@@ -215,8 +208,7 @@ def _sum_folds(t, loop_dim, loops, work, out):
         work.trips[p] = trips
     kinds = 1
     work.values[0], work.cuts[0], work.tiles[0] = 1, -1, 1
-    for i in range(MAX_CLASSES):
-        work.rows[i], work.columns[i] = 1, 1
+    work.row_size[0], work.col_size[0] = 1, 1
     stream = np.int64(1)
     for d in range(dims):
         row = out.depth[loops, d]
@@ -229,18 +221,18 @@ def _sum_folds(t, loop_dim, loops, work, out):
                 at = j * kinds + i
                 work.tiles[at] = work.tiles[i] * work.count[d, row, j]
                 work.cuts[at] = max(work.cuts[i], work.cut[d, row, j])
-                work.rows[at] = work.size[d, row, j] if d == t.row else work.rows[i]
-                work.columns[at] = work.size[d, row, j] if d == t.column else work.columns[i]
+                work.row_size[at] = work.size[d, row, j] if d == t.row else work.row_size[i]
+                work.col_size[at] = work.size[d, row, j] if d == t.column else work.col_size[i]
         kinds *= more
     cycles = stream
     for i in range(kinds):
         folds = work.tiles[i] * work.trips[work.cuts[i] + 1]
         if t.trimmed:
-            load = work.rows[i] if t.load_cycles else 0
-            cycles += folds * (load + work.rows[i] + work.columns[i] - 2)
+            load = work.row_size[i] if t.load_cycles else 0
+            cycles += folds * (load + work.row_size[i] + work.col_size[i] - 2)
         else:
             cycles += folds * (t.load_cycles + t.rows + t.cols - 2)
-    out.fold_cycles[0] = cycles
+    out.fold_cycles = cycles
 
 
 @no_type_check
@@ -249,7 +241,7 @@ def _sum_bias(t, loops, work, out):
     """Words read to start each output tile of the array, which every row chunk does again."""
     kinds, starts = 1, np.int64(1)
     work.values[0], work.tiles[0] = 1, 1
-    for d in range(t.extents.size):
+    for d in range(t.dims):
         row = out.depth[loops, d]
         if t.restart[d]:
             starts *= work.pieces[d, row]
@@ -261,7 +253,8 @@ def _sum_bias(t, loops, work, out):
                 work.values[j * kinds + i] = work.values[i] * work.size[d, row, j]
                 work.tiles[j * kinds + i] = work.tiles[i] * work.count[d, row, j]
         kinds *= more
-    words = np.int64(0)
-    for i in range(kinds):
-        words += work.tiles[i] * words_of(work.values[i], t.bias[1])
-    out.bias_reads[0] = starts * words
+    for level in range(t.levels[1]):
+        words = np.int64(0)
+        for i in range(kinds):
+            words += work.tiles[i] * words_of(work.values[i], t.bias_per_word[level])
+        out.bias_reads[level] = starts * words

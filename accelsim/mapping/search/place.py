@@ -1,6 +1,6 @@
 """Every way to store the operands of one counted nest, and the cheapest that fits.
 
-An operand is stored below any prefix of the nest in each memory of its chain, outer memories outside
+An operand is stored below any of the tile loops in each memory of its chain, outer memories outside
 inner ones, or passes a memory by; it uses one memory at least. Each way has its energy, DRAM bits,
 port time and demand; the op takes one way per operand. See `accelsim.mapping.closed_form` for what
 energy and time are.
@@ -14,37 +14,39 @@ import numba
 import numpy as np
 
 from accelsim.mapping.search.count import words_of
-from accelsim.mapping.search.space import MAX_LOOPS, MAX_PLACES
-from accelsim.mapping.search.tables import MAX_LEVELS
+from accelsim.mapping.search.space import MAX_LEVELS, MAX_MEMORIES, MAX_PLACES
 
 ENERGY, LATENCY, EDP = 0, 1, 2
+FREE = -2
+"""A storage position that the search chooses."""
 SAME = 1e-12
 """Scores closer than this are equal; then the second metric decides, then which came first."""
 
 
 @no_type_check
 @numba.njit(cache=True)
-def list_places(t, out, loops, fixed, places):
-    """Fill `places`; `fixed` (3, levels) is -1 where the position is free."""
+def list_places(t, out, loop_dim, loops, fixed, places):
+    """Fill `places`; `fixed` (3, levels) holds positions given, -1 for a memory passed by, FREE where the search chooses.
+
+    Only positions right below a loop that the operand depends on: past any other its tile is the same.
+    """
+    position = np.zeros(MAX_LEVELS, np.int64)
     for x in range(3):
         places.number[x] = 0
         levels = t.levels[x]
-        position = np.zeros(MAX_LEVELS, np.int64)
-        total = (loops + 2) ** levels
-        for code in range(total):
+        for code in range((loops + 2) ** levels):
             rest, outer, used, good = code, 0, 0, True
             for level in range(levels):
-                position[level] = rest % (loops + 2) - 1
+                p = rest % (loops + 2) - 1
                 rest //= loops + 2
-                if fixed[x, level] != -1 and position[level] != fixed[x, level]:
-                    good = False
-                    break
-                if position[level] >= 0:
-                    used += 1
-                    if position[level] < outer:
-                        good = False
-                        break
-                    outer = position[level]
+                position[level] = p
+                if fixed[x, level] != FREE:
+                    good = good and p == fixed[x, level]
+                elif p > 0:
+                    good = good and t.relevant[x, loop_dim[p - 1]]
+                if p >= 0:
+                    good = good and p >= outer
+                    used, outer = used + 1, p
             if not good or (used == 0 and not (x == 2 and t.bypass and out.visits[loops] > 1)):
                 continue
             if places.number[x] < MAX_PLACES:
@@ -56,11 +58,11 @@ def list_places(t, out, loops, fixed, places):
 def _price(t, out, loops, x, position, places):
     """Append the operand's way `position` if each memory by itself can hold it and the spill rule allows it."""
     way = places.number[x]
-    memories = t.word_bits.size
+    memories = t.memories
     for m in range(memories):
         places.need_bits[x, way, m] = 0
         places.read_cycles[x, way, m], places.write_cycles[x, way, m] = 0.0, 0.0
-    energy, inner, depth = 0.0, loops, 0
+    energy, inner, depth, innermost = 0.0, loops, 0, True
     for level in range(t.levels[x] - 1, -1, -1):
         p = position[level]
         if p < 0:
@@ -75,11 +77,15 @@ def _price(t, out, loops, x, position, places):
             reads = out.psum_words[level, inner] + out.psum_words[level, p] + out.words[2, level, p]
             writes = out.psum_words[level, inner] + out.psum_words[level, p] + out.words[2, level, inner]
         energy += reads * t.read_pj[x, level] + writes * t.write_pj[x, level]
+        if x == 1 and t.bias[0] > 0:  # a bias comes by the weight's memories; the innermost starts the outputs
+            words = words_of(t.bias[0], t.bias_per_word[level])
+            starts = out.bias_reads[level] if innermost else words
+            energy += words * t.write_pj[x, level] + starts * t.read_pj[x, level]
         places.need_bits[x, way, m] = need
         places.read_cycles[x, way, m] = reads / t.read_rate[m]
         places.write_cycles[x, way, m] = writes / t.write_rate[m]
         depth = max(depth, p)
-        inner = p
+        inner, innermost = p, False
     bits = out.moved[x, inner]
     if x == 2:
         bits += 2 * out.psum_moved[inner]
@@ -111,62 +117,52 @@ def _need(t, out, loops, x, level, p):
 
 @no_type_check
 @numba.njit(cache=True)
-def choose(t, out, loop_dim, loop_step, loops, places, objective, best):
-    """Try every triple of ways that fits; keep a better one in `best`."""
+def choose(t, out, loop_dim, loop_step, loops, tile_loops, places, objective, best):
+    """Try every triple of ways that fits and stores something below the last tile loop; keep the best in `best`."""
     stored = out.visits[loops]
     if t.k_tile_visits != 0 and stored > 1 and stored != t.k_tile_visits:
         return
-    base_pj, base_cycles = _bias(t, out, loops), 0.0
-    pieces = float(out.steps[loops]) if t.stationary < 0 else float(out.fold_cycles[0])
+    bias_bits = -(-t.bias[0] * t.bias[1] // t.burst_bits) * t.burst_bits
+    base_pj = t.fixed_pj + bias_bits * t.dram_pj_per_bit
+    base_cycles = 0.0
     if t.engine_rate > 0 and stored > 1:
         base_cycles = out.stores[loops] / t.engine_rate
-    memories = t.word_bits.size
+    pieces = float(out.steps[loops]) if t.stationary < 0 else float(out.fold_cycles)
+    need, read, write = np.zeros(MAX_MEMORIES, np.int64), np.zeros(MAX_MEMORIES), np.zeros(MAX_MEMORIES)
     for i in range(places.number[0]):
         for w in range(places.number[1]):
-            if not _fits(t, places, i, w, -1):
+            good = True
+            for m in range(t.memories):
+                need[m] = places.need_bits[0, i, m] + places.need_bits[1, w, m]
+                read[m] = places.read_cycles[0, i, m] + places.read_cycles[1, w, m]
+                write[m] = places.write_cycles[0, i, m] + places.write_cycles[1, w, m]
+                good = good and need[m] <= t.capacity_bits[m]
+            if not good:
                 continue
+            pj = base_pj + places.energy_pj[0, i] + places.energy_pj[1, w]
+            bits = bias_bits + places.dram_bits[0, i] + places.dram_bits[1, w]
+            edge_bits = places.edge_bits[0, i] + places.edge_bits[1, w]
+            deep = max(places.depth[0, i], places.depth[1, w])
             for o in range(places.number[2]):
-                if not _fits(t, places, i, w, o):
-                    continue
-                best.counted[1] += 1
-                depth = max(places.depth[0, i], max(places.depth[1, w], places.depth[2, o]))
+                depth = max(deep, places.depth[2, o])
                 cycles = max(base_cycles, pieces + out.steps[depth] * t.pipeline_cycles)
-                for m in range(memories):
-                    read = places.read_cycles[0, i, m] + places.read_cycles[1, w, m] + places.read_cycles[2, o, m]
-                    write = places.write_cycles[0, i, m] + places.write_cycles[1, w, m] + places.write_cycles[2, o, m]
-                    cycles = max(cycles, max(read, write))
-                dram = places.dram_bits[0, i] + places.dram_bits[1, w] + places.dram_bits[2, o] + base_pj[1]
-                edge = places.edge_bits[0, i] + places.edge_bits[1, w] + places.edge_bits[2, o]
-                fs = cycles * t.period_fs + edge * t.dram_fs_per_bit
-                fs = 2 * t.dram_latency_fs + max(fs, dram * t.dram_fs_per_bit)
-                energy = places.energy_pj[0, i] + places.energy_pj[1, w] + places.energy_pj[2, o]
-                energy += t.fixed_pj + base_pj[0] + fs * t.leakage_pj_per_fs
-                _keep(energy, fs, objective, loop_dim, loop_step, loops, places, i, w, o, best)
-
-
-@no_type_check
-@numba.njit(cache=True, inline="always")
-def _fits(t, places, i, w, o):
-    for m in range(t.word_bits.size):
-        need = places.need_bits[0, i, m] + places.need_bits[1, w, m]
-        if o >= 0:
-            need += places.need_bits[2, o, m]
-        if need > t.capacity_bits[m]:
-            return False
-    return True
-
-
-@no_type_check
-@numba.njit(cache=True)
-def _bias(t, out, loops):
-    """Energy and DRAM bits of a bias: in once, read to start each output tile of the array."""
-    values, per_word, bits, level = t.bias[0], t.bias[1], t.bias[2], t.bias[4]
-    if values == 0:
-        return 0.0, 0
-    moved = -(-values * bits // t.burst_bits) * t.burst_bits
-    words = words_of(values, per_word)
-    energy = moved * t.dram_pj_per_bit + words * t.write_pj[1, level] + out.bias_reads[0] * t.read_pj[1, level]
-    return energy, moved
+                good = depth >= tile_loops
+                for m in range(t.memories):
+                    good = good and need[m] + places.need_bits[2, o, m] <= t.capacity_bits[m]
+                    cycles = max(cycles, read[m] + places.read_cycles[2, o, m])
+                    cycles = max(cycles, write[m] + places.write_cycles[2, o, m])
+                if not good:
+                    continue
+                best.mappings += 1
+                edge_fs = (edge_bits + places.edge_bits[2, o]) * t.dram_fs_per_bit
+                dram_fs = (bits + places.dram_bits[2, o]) * t.dram_fs_per_bit
+                fs = 2 * t.dram_latency_fs + max(cycles * t.period_fs + edge_fs, dram_fs)
+                energy = pj + places.energy_pj[2, o] + fs * t.leakage_pj_per_fs
+                score, second = score_of(energy, fs, objective)
+                if score > best.score[0] * (1 + SAME):
+                    continue
+                if score < best.score[0] * (1 - SAME) or second < best.score[1] * (1 - SAME):
+                    _keep(score, second, energy, fs, loop_dim, loop_step, loops, places, i, w, o, best)
 
 
 @no_type_check
@@ -182,16 +178,11 @@ def score_of(energy, fs, objective):
 
 @no_type_check
 @numba.njit(cache=True)
-def _keep(energy, fs, objective, loop_dim, loop_step, loops, places, i, w, o, best):
-    score, second = score_of(energy, fs, objective)
-    if score > best.score[0] * (1 + SAME):
-        return
-    if score >= best.score[0] * (1 - SAME) and second >= best.score[1] * (1 - SAME):
-        return
-    best.score[0], best.score[1], best.score[2], best.score[3] = score, second, energy, fs
-    best.loops[0] = loops
+def _keep(score, second, energy, fs, loop_dim, loop_step, loops, places, i, w, o, best):
+    best.score[0], best.score[1], best.energy_pj, best.latency_fs = score, second, energy, fs
+    best.loops = loops
     for p in range(loops):
-        best.loops[1 + p], best.loops[1 + MAX_LOOPS + p] = loop_dim[p], loop_step[p]
+        best.loop_dim[p], best.loop_step[p] = loop_dim[p], loop_step[p]
     for level in range(MAX_LEVELS):
         best.position[0, level] = places.position[0, i, level]
         best.position[1, level] = places.position[1, w, level]
