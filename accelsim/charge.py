@@ -11,6 +11,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow
 from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row
+from accelsim.stalls import apportioned
 from accelsim.workload.trace import Op, Phase
 
 
@@ -43,6 +44,7 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         mapping=outcome.mapping,
         timing=outcome.timing.method,
         resources=resources,
+        stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
         lower_bounds=_lower_bounds(op, outcome, machine),
     )
 

@@ -29,6 +29,7 @@ from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
+from accelsim.stalls import Stalls, extrapolated, stalls_fs
 
 Method = Literal["replayed", "periodic", "estimate"]
 
@@ -43,7 +44,8 @@ class Timing:
     """Time of one op in femtoseconds, and what its instructions added up to.
 
     `compute_cycles` is what the compute unit needs by itself, `unit_cycles` what each unit and port
-    was needed for; `macs` and `lane_macs` are multiply-accumulates done and room in the lanes for.
+    was needed for; `stalls` says for each of `accelsim.stalls.REASONS` what the makespan is beyond
+    `compute_cycles`, femtoseconds; `macs` and `lane_macs` are multiply-accumulates done and room in the lanes for.
     """
 
     makespan_fs: int
@@ -51,6 +53,7 @@ class Timing:
     compute_cycles: int
     unit_cycles: tuple[tuple[str, int], ...]
     dram_bits: int
+    stalls: Stalls
     macs: int = 0
     lane_macs: int = 0
     method: Method = "replayed"
@@ -86,7 +89,7 @@ def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow],
     """Timing of an op without MACs; `flows` are its exact counts."""
     try:
         vector = vector_program(problem, work, machine)
-        return _timing(run(vector.program), vector.compute_cycles, vector.port_cycles)
+        return _timing(run(vector.program), machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
@@ -97,7 +100,7 @@ def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     mac = mac_program(problem, mapping, machine, outer_trips)
     work = mac.work
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
+    return _timing(run(mac.program), machine, work.compute_cycles, units, work.macs, work.lane_macs)
 
 
 def estimate_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
@@ -120,16 +123,25 @@ def _estimate(
         ResourceUse(machine.dram.name, dram_fs, longest - dram_fs, 0),
         ResourceUse(unit, unit_fs, longest - unit_fs, 0),
     )
-    return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="estimate")
+    port_fs = unit_fs - compute * machine.period_fs
+    stalls = (("dram", longest - unit_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
+    bits = sum(flow.bits_useful for flow in in_dram)
+    return Timing(longest, resources, compute, units, bits, stalls, method="estimate")
 
 
 def _timing(
-    timeline: Timeline, compute_cycles: int, units: tuple[tuple[str, int], ...], macs: int = 0, lane_macs: int = 0
+    timeline: Timeline,
+    machine: Machine,
+    compute_cycles: int,
+    units: tuple[tuple[str, int], ...],
+    macs: int = 0,
+    lane_macs: int = 0,
 ) -> Timing:
     if timeline.deadlock:
         raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
     bits = _moved(timeline.program)
-    return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, macs, lane_macs)
+    stalls = stalls_fs(timeline, compute_cycles * machine.period_fs)
+    return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, stalls, macs, lane_macs)
 
 
 def _moved(program: Program) -> int:
@@ -158,6 +170,7 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         more(last.compute_cycles, before.compute_cycles),
         units,
         more(last.dram_bits, before.dram_bits),
+        extrapolated(last.stalls, before.stalls, times),
         more(last.macs, before.macs),
         more(last.lane_macs, before.lane_macs),
         "periodic",

@@ -44,6 +44,21 @@ class ResourceUse:
 
 
 @dataclass(frozen=True)
+class Stall:
+    """For how long servers of a resource had work left and none ready, and what for.
+
+    The instruction that ended the wait lacked tokens of `channel`; for the part of it in which the
+    instruction that gave the last one lacked tokens itself, it is that one's queue and channel that
+    stand here. No channel: what was missing was another resource. Femtoseconds, all servers together.
+    """
+
+    resource: str
+    queue: str
+    channel: str
+    waited_fs: int
+
+
+@dataclass(frozen=True)
 class Timeline:
     """When each instruction started and finished (latency included), queue by queue; -1 if never."""
 
@@ -52,6 +67,7 @@ class Timeline:
     finish_fs: tuple[Ints, ...]
     makespan_fs: int
     resources: tuple[ResourceUse, ...]
+    stalls: tuple[Stall, ...]
     deadlock: tuple[str, ...]
 
 
@@ -68,7 +84,7 @@ def run(program: Program) -> Timeline:
     names = [resource.name for resource in program.resources]
     held = [[names.index(name) for name in queue.resources] for queue in queues]
     capacity = [min(resource.capacity, program.instructions) for resource in program.resources]
-    start, finish, served, released = issue_all(
+    start, finish, served, released, stalls = issue_all(
         first,
         _joined([queue.busy_fs for queue in queues]),
         _joined([queue.latency_fs for queue in queues]),
@@ -85,7 +101,7 @@ def run(program: Program) -> Timeline:
         for resource, last, total in zip(program.resources, released.tolist(), served.tolist(), strict=True)
         for busy in (total // resource.capacity,)
     )
-    return Timeline(program, starts, finishes, makespan, uses, _stuck(queues, starts))
+    return Timeline(program, starts, finishes, makespan, uses, _stalls(program, stalls), _stuck(queues, starts))
 
 
 def _offsets(sizes: Sequence[int]) -> Ints:
@@ -121,6 +137,12 @@ def _tokens(program: Program) -> tuple[Ints, ...]:
         np.array([channel.credits for channel in program.channels], np.int64),
         _joined(list(parts.values())),
     )
+
+
+def _stalls(program: Program, waited: Ints) -> tuple[Stall, ...]:
+    waits = [(queue.name, use.channel) for queue in program.queues for use in queue.waits] + [("", "")]
+    names = [resource.name for resource in program.resources]
+    return tuple(Stall(names[r], waits[w][0], waits[w][1], int(waited[r, w])) for r, w in np.argwhere(waited).tolist())
 
 
 def _stuck(queues: tuple[Queue, ...], starts: tuple[Ints, ...]) -> tuple[str, ...]:

@@ -68,6 +68,9 @@ def _check_bounds(report: Report) -> None:
         for use in op.resources:
             if min(use.busy_cycles, use.stalled_cycles, use.idle_cycles) < 0:
                 raise BrokenInvariant(use.name, f"{op.name}: negative time")
+        waited = [cycles for _, cycles in op.stalls]
+        if sum(waited) != op.stall_cycles or min(waited) < 0:
+            raise BrokenInvariant("report", f"{op.name}: stalls {waited}, which are not its {op.stall_cycles} cycles")
         for name, bound in op.lower_bounds:
             if op.cycles < bound:
                 raise BrokenInvariant(name, f"{op.name}: {op.cycles} cycles, but it needs at least {bound}")

@@ -63,6 +63,7 @@ class ResourceCycles:
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
+    `stalls` splits the stall cycles by reason (see `accelsim.stalls`).
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
     `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
     """
@@ -81,6 +82,7 @@ class OpRow:
     mapping: str
     timing: str
     resources: tuple[ResourceCycles, ...]
+    stalls: tuple[tuple[str, int], ...]
     lower_bounds: tuple[tuple[str, int], ...]
 
     @property

@@ -31,7 +31,7 @@ def render(report: Report, header: Sequence[tuple[str, str]]) -> RenderableType:
     """The whole report under `header` (label and text; the first line is the title)."""
     parts: list[RenderableType] = [_pairs(header), _mac_line(report), Text(), _totals(report)]
     parts += [Text(), _energy_table(report), _block_table(report)]
-    parts += [_op_table(report), _bound_table(report)]
+    parts += [_op_table(report), _bound_table(report), _stall_table(report)]
     if report.infeasible:
         parts.append(_infeasible(report))
     if report.unknown_ops:
@@ -281,6 +281,20 @@ def _bound_table(report: Report) -> RenderableType:
         bar = "█" * round(BAR_WIDTH * cycles[name] / whole) if whole else ""
         rows.append((name, count_text(cycles[name]), share_text(cycles[name], whole), count_text(ops[name]), bar))
     return table("What bound the cycles", ("bound by", ">cycles", ">share", ">ops", ""), rows)
+
+
+def _stall_table(report: Report) -> RenderableType:
+    """Every cycle once: computing, or waiting and what for."""
+    cycles = {"computing": sum(op.compute_cycles for op in report.ops)}
+    for op in report.ops:
+        for reason, waited in op.stalls:
+            cycles[reason] = cycles.get(reason, 0) + waited
+    whole = report.totals.cycles
+    rows = []
+    for reason, part in cycles.items():
+        bar = "█" * round(BAR_WIDTH * part / whole) if whole else ""
+        rows.append((reason, count_text(part), share_text(part, whole), bar))
+    return table("What the cycles were spent on", ("computing, or waiting for", ">cycles", ">share", ""), rows)
 
 
 def _infeasible(report: Report) -> RenderableType:
