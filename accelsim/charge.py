@@ -45,6 +45,7 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         timing=outcome.timing.method,
         resources=resources,
         stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
+        prefetch_saved_cycles=outcome.prefetch_saved_cycles,
         lower_bounds=_lower_bounds(op, outcome, machine),
     )
 
@@ -104,6 +105,7 @@ def _scheme(op: Op, outcome: Outcome) -> str:
 
 def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
     dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
+    dram_bits += outcome.timing.next_bits - outcome.timing.preloaded_bits  # moved here, and not here
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
     return (
         (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),

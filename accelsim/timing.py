@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from accelsim.engine.engine import ResourceUse, Timeline, run
+from accelsim.engine.engine import ResourceUse, run
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.nest import Mapping
@@ -25,6 +25,7 @@ from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
 from accelsim.program.mac import mac_program, step_loops
+from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.vector import vector_program, whole_units
@@ -57,17 +58,21 @@ class Timing:
     macs: int = 0
     lane_macs: int = 0
     method: Method = "replayed"
+    next_bits: int = 0
+    preloaded_bits: int = 0
 
 
-def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """Timing of a matmul or conv; `flows` are its exact counts."""
+def time_mac(
+    problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine, prefetch: Prefetch = NO_PREFETCH
+) -> Timing:
+    """Timing of a matmul or conv; `flows` are its exact counts. An estimate leaves prefetching out."""
     try:
-        return _time_mac(problem, mapping, flows, machine)
+        return _time_mac(problem, mapping, machine, prefetch)
     except (TooManySteps, OverflowError):  # OverflowError: hours, more femtoseconds than the engine can count
         return estimate_mac(problem, mapping, flows, machine)
 
 
-def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+def _time_mac(problem: Problem, mapping: Mapping, machine: Machine, prefetch: Prefetch) -> Timing:
     loops = step_loops(mapping, machine)
     nest = trips_of(problem, loops)
     total, outer = math.prod(nest), nest[0] if nest else 1
@@ -76,31 +81,37 @@ def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine
     each = max(1, total // outer)
     kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
     while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
-        last, before, half = (_time_trips(problem, mapping, machine, trips) for trips in (kept, kept - 1, kept // 2))
+        last, before, half = (
+            _time_trips(problem, mapping, machine, prefetch, trips) for trips in (kept, kept - 1, kept // 2)
+        )
         period = last.makespan_fs - before.makespan_fs
         since_half = (last.makespan_fs - half.makespan_fs) / (kept - kept // 2)
         if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
             return _repeated(last, before, outer - kept)
         kept *= 2
-    return _time_trips(problem, mapping, machine, None)
+    return _time_trips(problem, mapping, machine, prefetch, None)
 
 
-def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """Timing of an op without MACs; `flows` are its exact counts."""
+def time_vector(
+    problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine, prefetch: Prefetch = NO_PREFETCH
+) -> Timing:
+    """Timing of an op without MACs; `flows` are its exact counts. An estimate leaves prefetching out."""
     try:
         vector = vector_program(problem, work, machine)
-        return _timing(run(vector.program), machine, vector.compute_cycles, vector.port_cycles)
+        return _timing(vector.program, prefetch, machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
         return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
-def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
+def _time_trips(
+    problem: Problem, mapping: Mapping, machine: Machine, prefetch: Prefetch, outer_trips: int | None
+) -> Timing:
     mac = mac_program(problem, mapping, machine, outer_trips)
     work = mac.work
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    return _timing(run(mac.program), machine, work.compute_cycles, units, work.macs, work.lane_macs)
+    return _timing(mac.program, prefetch, machine, work.compute_cycles, units, work.macs, work.lane_macs)
 
 
 def estimate_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
@@ -130,18 +141,29 @@ def _estimate(
 
 
 def _timing(
-    timeline: Timeline,
+    program: Program,
+    prefetch: Prefetch,
     machine: Machine,
     compute_cycles: int,
     units: tuple[tuple[str, int], ...],
     macs: int = 0,
     lane_macs: int = 0,
 ) -> Timing:
+    timeline = run(prefetch.applied(program, machine))
     if timeline.deadlock:
         raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
-    bits = _moved(timeline.program)
-    stalls = stalls_fs(timeline, compute_cycles * machine.period_fs)
-    return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, stalls, macs, lane_macs)
+    return Timing(
+        timeline.makespan_fs,
+        timeline.resources,
+        compute_cycles,
+        units,
+        _moved(program),
+        stalls_fs(timeline, compute_cycles * machine.period_fs),
+        macs,
+        lane_macs,
+        next_bits=prefetch.next_bits,
+        preloaded_bits=prefetch.preloaded_bits(program),
+    )
 
 
 def _moved(program: Program) -> int:
@@ -174,4 +196,6 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         more(last.macs, before.macs),
         more(last.lane_macs, before.lane_macs),
         "periodic",
+        last.next_bits,
+        last.preloaded_bits,
     )

@@ -49,6 +49,11 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
 
 
+def has_stored_weight(op: Op, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a matmul or conv multiplies by a tensor of kind weight, which is there before the op before it ends."""
+    return not isinstance(op.dims, VectorDims) and tensors[op.inputs[1]].kind == "weight"
+
+
 def _problem(dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: PsumScheme, machine: Machine) -> Problem:
     if isinstance(dims, MatmulDims):
         return matmul_problem(dims, *widths, psum)

@@ -63,7 +63,8 @@ class ResourceCycles:
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
-    `stalls` splits the stall cycles by reason (see `accelsim.stalls`).
+    `stalls` splits the stall cycles by reason (see `accelsim.stalls`); `prefetch_saved_cycles` is what
+    loading the op's first weights during the op before saved, net of what it cost that op.
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
     `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
     """
@@ -83,6 +84,7 @@ class OpRow:
     timing: str
     resources: tuple[ResourceCycles, ...]
     stalls: tuple[tuple[str, int], ...]
+    prefetch_saved_cycles: int
     lower_bounds: tuple[tuple[str, int], ...]
 
     @property

@@ -116,13 +116,18 @@ def _totals(report: Report) -> Table:
     of_peak = share_text(totals.macs, totals.cycles * report.peak_macs_per_cycle)
     pairs = [
         ("energy", f"{energy[0]}, of which on chip {energy[1]}, leakage {energy[2]}"),
-        ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}"),
+        ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}{_prefetched(report)}"),
         *(_speeds(report, of_peak) if totals.complete else [("INCOMPLETE", _incomplete(report))]),
         ("area", f"{significant(totals.area_mm2)} mm2, without DRAM"),
         ("psums", f"{share_text(totals.psum_energy_share, 1)} of the energy; {_schemes(report)}"),
         ("assumed", f"{assumed[0]} of the energy and {assumed[1]} of the area rest on assumed constants"),
     ]
     return _pairs(pairs)
+
+
+def _prefetched(report: Report) -> str:
+    saved = sum(op.prefetch_saved_cycles for op in report.ops)
+    return f"; {saved:,} more without weight prefetch" if saved else ""
 
 
 def _speeds(report: Report, of_peak: str) -> list[tuple[str, str]]:

@@ -206,6 +206,8 @@ class MappingRules(SpecModel):
 
     spill: Literal["through", "bypass"] = "through"
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
+    prefetch: Literal["none", "weights"] = "none"
+    """Whether an op's first weight tile may be loaded during the op before it, where there is room and time."""
 
 
 class ArchSpec(SpecModel):

@@ -107,7 +107,10 @@ def specs(draw: Draw) -> dict[str, Any]:
                  "latency_ns": draw(st.sampled_from((0.0, 0.1, 100.0, 1e6)))},
         "lut_unit": {"lanes": draw(st.sampled_from((1, 3, 1024))), "entries": draw(st.sampled_from((2, 8, 256)))},
         "vector_unit": {"lanes": draw(st.sampled_from((1, 7, 1024)))},
-        "mapping": {"spill": draw(st.sampled_from(("through", "bypass")))},
+        "mapping": {
+            "spill": draw(st.sampled_from(("through", "bypass"))),
+            "prefetch": draw(st.sampled_from(("none", "weights"))),
+        },
     }  # fmt: skip
     narrow = [bits for bits in (2, 4, 8, 15) if bits < accumulator]
     if draw(st.booleans()):

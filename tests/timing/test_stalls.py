@@ -12,7 +12,7 @@ from accelsim import load_arch, load_trace, simulate
 from accelsim.engine.engine import Stall, run
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.dataflow import map_fixed
-from accelsim.mapping.nest import Mapping, Node, Store
+from accelsim.mapping.nest import Mapping, Store
 from accelsim.mapping.placement import Infeasible
 from accelsim.program.mac import mac_program
 from accelsim.program.program import Channel, Program, Resource
