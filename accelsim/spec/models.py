@@ -27,6 +27,10 @@ Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+DramPreset = Literal[
+    "lpddr3_1600", "lpddr3_1866", "lpddr4_3200", "lpddr4_4266", "lpddr5_6400", "ddr4_2400", "ddr4_3200", "hbm2_2000",
+    "hbm2_2400", "hbm3_6400",
+]  # fmt: skip
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
 
 
