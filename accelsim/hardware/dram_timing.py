@@ -158,16 +158,25 @@ def refresh_share(timing: DramTiming) -> Fraction:
     return share
 
 
+def row_overhead(timing: DramTiming, stream: Stream) -> Fraction:
+    """Time for opening rows that the other banks do not hide, per time of data; 0 where all is hidden."""
+    useful = bursts_per_row(timing, stream) * timing.burst_ck
+    reads, writes = row_ck(timing, stream, write=False), row_ck(timing, stream, write=True)
+    return (reads if stream.bytes_between_turnarounds is None else (reads + writes) / 2) / useful - 1
+
+
+def turnaround_overhead(timing: DramTiming, stream: Stream) -> Fraction:
+    """Time that the bus stands empty while it turns around, per time of data."""
+    if stream.bytes_between_turnarounds is None:
+        return Fraction(0)
+    bursts = Fraction(2 * stream.bytes_between_turnarounds, timing.burst_bytes)
+    return turnaround_ck(timing, stream) / (bursts * timing.burst_ck)
+
+
 def efficiency(timing: DramTiming, stream: Stream) -> Fraction:
     """Share of the peak bandwidth that the stream gets, above 0 and at most 1 (module docstring)."""
-    useful = bursts_per_row(timing, stream) * timing.burst_ck
-    reads = row_ck(timing, stream, write=False)
-    between = stream.bytes_between_turnarounds
-    if between is None:
-        return (1 - refresh_share(timing)) / (reads / useful)
-    rows = (reads + row_ck(timing, stream, write=True)) / 2 / useful
-    turns = turnaround_ck(timing, stream) / (2 * Fraction(between, timing.burst_bytes) * timing.burst_ck)
-    return (1 - refresh_share(timing)) / (rows + turns)
+    overheads = row_overhead(timing, stream) + turnaround_overhead(timing, stream)
+    return (1 - refresh_share(timing)) / (1 + overheads)
 
 
 def latency_ns(timing: DramTiming) -> Fraction:
