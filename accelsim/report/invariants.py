@@ -32,6 +32,7 @@ def check(report: Report) -> None:
     _check_macs(report)
     _check_bounds(report)
     _check_bytes(report)
+    _check_link(report)
 
 
 def _check_values(report: Report) -> None:
@@ -90,6 +91,18 @@ def _check_bytes(report: Report) -> None:
             left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
             if left != back:
                 raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")
+
+
+def _check_link(report: Report) -> None:
+    """Every bit that a DRAM reads or writes crosses the link, and nothing else does."""
+    across: dict[tuple[str, str, str], int] = {}
+    for row in report.rows:
+        if row.level == "dram" and row.action in ("read", "write", "io"):
+            key = (row.phase, row.op, row.operand)
+            across[key] = across.get(key, 0) + (row.bits_moved if row.action != "io" else -row.count)
+    for (_, op, operand), bits in across.items():
+        if bits:
+            raise BrokenInvariant("dram", f"{op}: {bits} bits of {operand} more move than cross the link")
 
 
 def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]) -> None:

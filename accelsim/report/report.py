@@ -32,7 +32,8 @@ class Row:
 
     `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
     for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
-    buffer or compute; `part` is die, dram or link.
+    buffer or compute; `part` is die, dram or link. What a DRAM moves has a `read` or `write` row, which
+    bears the bits and the column access energy, an `activate` row and, on the link, an `io` row.
     """
 
     phase: str

@@ -27,6 +27,10 @@ Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+DramPreset = Literal[
+    "lpddr3_1600", "lpddr3_1866", "lpddr4_3200", "lpddr4_4266", "lpddr5_6400", "ddr4_2400", "ddr4_3200", "hbm2_2000",
+    "hbm2_2400", "hbm3_6400",
+]  # fmt: skip
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
 
 
@@ -155,14 +159,20 @@ class Dram(SpecModel):
 
     kind: Literal["ddr3", "ddr4", "lpddr3", "lpddr4", "lpddr5", "lpddr5x", "gddr5", "gddr6", "hbm2", "hbm3"]
     """Memory type: picks energy per bit from the table of constants."""
-    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
-    """Peak bandwidth, 10^9 bytes per second."""
-    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
-    """Smallest transfer, bytes; every tile is rounded up to it."""
-    row_hit_efficiency: Fraction = 0.9
-    """Share of the peak bandwidth left after row misses and refresh."""
-    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] = 100.0
-    """Time from a request to its first bit, ns."""
+    timing: DramPreset | None = None
+    """Speed grade whose timing table gives what is left out below; the kind has to be its kind."""
+    channels: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Channels of the `timing` preset (pseudo channels of an HBM); left out, one."""
+    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)] | None = None
+    """Peak bandwidth, 10^9 bytes per second; left out, `channels` of the `timing` preset."""
+    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Smallest transfer, bytes; every tile is rounded up to it. Left out: the preset's, else 64."""
+    bytes_between_turnarounds: Annotated[int, Field(ge=64, le=1 << 30, strict=True)] | None = None
+    """Bytes that a channel of the `timing` preset reads (or writes) before it turns around; left out, 4096."""
+    row_hit_efficiency: Fraction | None = None
+    """Share of the peak bandwidth left after row misses, turnarounds and refresh. Left out: the preset's, else 0.9."""
+    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] | None = None
+    """Time from a request to its first bit, ns. Left out: the preset's, else 100."""
     energy_pj_per_bit: Cost | None = None
     """Access energy per bit, pJ."""
     background_power_mw: Cost | None = None

@@ -112,6 +112,14 @@ def specs(draw: Draw) -> dict[str, Any]:
             "prefetch": draw(st.sampled_from(("none", "weights"))),
         },
     }  # fmt: skip
+    grade = draw(st.sampled_from((None, None, "lpddr3_1600", "lpddr5_6400", "ddr4_3200", "hbm3_6400")))
+    if grade:
+        spec["dram"] = {
+            "kind": grade.split("_")[0],
+            "timing": grade,
+            "channels": draw(st.sampled_from((1, 3, 4096))),
+            "bytes_between_turnarounds": draw(st.sampled_from((None, 64, 1 << 30))),
+        }
     narrow = [bits for bits in (2, 4, 8, 15) if bits < accumulator]
     if draw(st.booleans()):
         spec["psum_engine"] = {"bits": narrow, "group_sizes": [1, 2, 16]}

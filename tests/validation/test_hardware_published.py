@@ -107,7 +107,7 @@ def test_dram_over_sram_energy(record_property: Record) -> None:
         machine = apsq_accelerator(node)
         buffer = machine.psum_buffer
         per_bit = sum(action.energy_pj.value for action in buffer.actions.values()) / 2 / buffer.word_bits
-        ratios[node] = machine.dram.actions["access"].energy_pj.value / per_bit
+        ratios[node] = machine.dram.pj_per_bit.value / per_bit
         record_property(f"dram_over_sram_{node:g}nm", ratios[node])
     assert ratios[45.0] == pytest.approx(46.7, abs=0.1)
     assert ratios[28.0] == pytest.approx(73.3, abs=0.1)
