@@ -8,7 +8,6 @@ charged whatever width an operation uses: a narrow operand still turns the full 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from accelsim.hardware import tables
 from accelsim.hardware.arithmetic import UM2_PER_MM2
@@ -27,7 +26,7 @@ class PeArray(Block):
     dataflow: models.Dataflow
     operand_bits: int
     accumulator_bits: int
-    spatial_reduction: Literal["flatten_crs", "channels_only"]
+    spatial_reduction: models.SpatialReduction
     macs_per_cycle: int
     """Multiply-accumulates in a cycle with every lane busy."""
     outputs_per_cycle: int

@@ -4,7 +4,8 @@ An instruction runs the loops below the innermost buffer node on the extents of 
 alike take equal time, so each kind of step is worked out once. An output crosses the psum ports only
 where it enters or leaves the accumulators: at the last visit as an ofmap value, before as a psum. A
 step that only brings more of the stream to the fold a systolic array is in adds its length and no
-second skew. A conv's pixels each read their own inputs here (padding not skipped), an upper bound.
+second skew. A flattened conv's pixels each read their own inputs here, an upper bound; those of a
+nested conv share them. Padding is not skipped.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
+from accelsim.mapping.halo import NESTED_PAIRS
 from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
+from accelsim.workload.trace import ConvDims
 
 STAYS, LEAVES_PSUM, LEAVES_OFMAP = 0, 1, 2
 
@@ -70,7 +73,7 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     ports: dict[str, int] = {}
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
     for (*sizes, enters, leaves, same_fold, ifmap, weight), count in zip(rows, times.tolist(), strict=True):
-        sized = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
+        sized = _part(problem, sizes)
         step = _Step(sized, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
         need, load = _compute(step, inner, machine.array)
         port = _port_cycles(step, inner, machine, visits, buffered)
@@ -100,12 +103,28 @@ class WholeWork:
 def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWork:
     """The op as a single instruction, whose steps need not be listed."""
     visits = tiling(problem, "output", mapping.loops).most_visits
-    step = _Step(dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
+    step = _Step(problem if problem.nested else dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
     need, load = _compute(step, mapping.loops, machine.array)
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
     port = _port_cycles(step, mapping.loops, machine, visits, buffered)
     lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
     return WholeWork(_lasts(need, load, port, machine), need, tuple(port.items()), problem.macs, lanes)
+
+
+def _part(problem: Problem, sizes: Sequence[int]) -> Problem:
+    """A step's share of the problem, as if it lay away from the padding."""
+    extents = tuple(zip(problem.dims, sizes, strict=True))
+    conv = problem.conv
+    if conv is None or not problem.nested:
+        return dataclasses.replace(problem, extents=extents, conv=None)
+    size = dict(extents)
+    h, w = (
+        (size[outputs] - 1) * conv.stride[axis] + (size[taps] - 1) * conv.dilation[axis] + 1
+        for axis, (outputs, taps) in enumerate(NESTED_PAIRS)
+    )
+    n, groups, c, k, r, s = (size[name] for name in ("n", "groups", "c", "k", "r", "s"))
+    part = ConvDims(n, groups, c, k, h, w, r, s, conv.stride, (0, 0), conv.dilation)
+    return dataclasses.replace(problem, extents=extents, conv=part)
 
 
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:

@@ -28,6 +28,7 @@ Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=Tr
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
+SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
 class SpecModel(BaseModel):
@@ -63,8 +64,9 @@ class AdderTreeArray(SpecModel):
     """Width of an accumulator, and of a partial sum that has no scheme of its own."""
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to sum out; paid once per array instruction."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, and Po unrolls q)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
     area_mm2: Positive | None = None
@@ -91,8 +93,9 @@ class SystolicArray(SpecModel):
     """Whether filling the stationary operand adds to each fold or hides behind the previous one."""
     ragged_fold: Literal["full", "trimmed"] = "full"
     """Whether an edge fold takes the time of a full one or only of the rows and columns it uses."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, with q as the row)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
     area_mm2: Positive | None = None

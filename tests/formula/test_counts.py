@@ -33,9 +33,9 @@ ORDERS = {
     "output_stationary": ("b", "g", "m", "n", "k"),
 }
 CONV_ORDERS = {
-    "weight_stationary": ("groups", "k", "rsc", "rs", "c", "pq"),
-    "input_stationary": ("groups", "pq", "rsc", "rs", "c", "k"),
-    "output_stationary": ("groups", "pq", "k", "rsc", "rs", "c"),
+    "weight_stationary": ("groups", "k", "rsc", "rs", "r", "s", "c", "n", "p", "pq", "q"),
+    "input_stationary": ("groups", "n", "p", "pq", "q", "rsc", "rs", "r", "s", "c", "k"),
+    "output_stationary": ("groups", "n", "p", "pq", "q", "k", "rsc", "rs", "r", "s", "c"),
 }
 
 
@@ -84,7 +84,10 @@ def test_tiling_of_random_nests_equals_walk(case: tuple[Problem, Mapping]) -> No
 def _lanes(problem: Problem, spec: ArchSpec) -> dict[str, int]:
     """Indices of each dim that the array takes at once; every other dim runs one by one."""
     array = spec.array
-    row, reduction, column = ("m", "k", "n") if problem.conv is None else ("pq", problem.dims[-2], "k")
+    row, reduction, column = ("m", "k", "n")
+    if problem.conv is not None:
+        row = "pq" if "pq" in problem.dims else "q"
+        reduction, column = "rsc" if "rsc" in problem.dims else "c", "k"
     if isinstance(array, AdderTreeArray):
         return {row: array.po, reduction: array.pci, column: array.pco}
     down, across = {

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from accelsim.hardware.sram import Sram
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
 from accelsim.schemes import PsumScheme
-from accelsim.spec.models import ArchSpec
+from accelsim.spec.models import ArchSpec, SpatialReduction
 from accelsim.workload.trace import ConvDims, MatmulDims
 
 MOST_MACS = 1200
@@ -69,7 +69,7 @@ def _conv(rng: random.Random, size: int) -> Problem:
         for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
     )
     conv = ConvDims(n, groups, c, k, h, w, r, s, stride, padding, dilation)
-    rule: Literal["flatten_crs", "channels_only"] = "flatten_crs" if rng.random() < 0.5 else "channels_only"
+    rule: SpatialReduction = rng.choice(["flatten_crs", "channels_only", "nested"])
     return conv_problem(conv, *_widths(rng), psum_scheme(rng), rule, bias_values=rng.choice([0, groups * k]))
 
 

@@ -28,11 +28,11 @@ MATMUL_DIMS: dict[OperandName, tuple[str, ...]] = {
     "output": ("b", "g", "m", "n"),
 }
 CONV_DIMS: dict[OperandName, tuple[str, ...]] = {
-    "ifmap": ("groups", "pq", "rsc", "rs", "c"),
-    "weight": ("groups", "rsc", "rs", "c", "k"),
-    "output": ("groups", "pq", "k"),
+    "ifmap": ("groups", "n", "pq", "p", "q", "rsc", "rs", "r", "s", "c"),
+    "weight": ("groups", "rsc", "rs", "r", "s", "c", "k"),
+    "output": ("groups", "n", "pq", "p", "q", "k"),
 }
-REDUCTION_DIMS = {"matmul": ("k",), "conv": ("rsc", "rs", "c")}
+REDUCTION_DIMS = {"matmul": ("k",), "conv": ("rsc", "rs", "r", "s", "c")}
 
 
 @dataclass
@@ -213,11 +213,16 @@ def conv_inputs(problem: Problem, ranges: Ranges) -> Iterator[Element]:
     out_w = len(range(0, conv.w + 2 * conv.padding[1] - conv.dilation[1] * (conv.s - 1), conv.stride[1]))
     if "rsc" in ranges:
         reductions = [(at // (conv.s * conv.c), at // conv.c % conv.s, at % conv.c) for at in range(*ranges["rsc"])]
-    else:
+    elif "rs" in ranges:
         reductions = [(at // conv.s, at % conv.s, c) for at in range(*ranges["rs"]) for c in range(*ranges["c"])]
+    else:
+        reductions = list(itertools.product(*(range(*ranges[dim]) for dim in "rsc")))
+    if "pq" in ranges:
+        pixels = [(at // (out_h * out_w), at // out_w % out_h, at % out_w) for at in range(*ranges["pq"])]
+    else:
+        pixels = list(itertools.product(*(range(*ranges[dim]) for dim in "npq")))
     for group in range(*ranges["groups"]):
-        for pixel in range(*ranges["pq"]):
-            image, p, q = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
+        for image, p, q in pixels:
             for r, s, c in reductions:
                 y = p * conv.stride[0] + r * conv.dilation[0] - conv.padding[0]
                 x = q * conv.stride[1] + s * conv.dilation[1] - conv.padding[1]

@@ -1,0 +1,78 @@
+"""Which input positions a chunk of outputs sees through a chunk of taps, along one axis of a conv.
+
+Output p and tap r meet at position p stride + r dilation - padding; positions outside 0..size-1 are
+padding and hold nothing. Taps that are `stride / gcd(stride, dilation)` apart see the same positions
+shifted by a whole number of outputs, so of each tap only the outputs that the tap before it in that
+series has not seen are new. A 2-D conv whose loops are not flattened is the product of its two axes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.mapping.arrays import distinct_rows
+from accelsim.mapping.nest import TooManyChunks
+from accelsim.workload.trace import ConvDims
+
+Ints = NDArray[np.int64]
+
+MAX_WORK = 2**26
+"""Pairs of kinds of chunks times taps that are worked out."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Taps, input size, stride, padding and dilation along one axis."""
+
+    taps: int
+    size: int
+    stride: int
+    padding: int
+    dilation: int
+
+
+def axis_of(conv: ConvDims, axis: int) -> Axis:
+    """Axis 0 (rows: p, r, h) or 1 (columns: q, s, w) of a conv."""
+    taps, size = ((conv.r, conv.h), (conv.s, conv.w))[axis]
+    return Axis(taps, size, conv.stride[axis], conv.padding[axis], conv.dilation[axis])
+
+
+def distinct_positions(
+    axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Distinct in-bounds positions of every (output chunk, tap chunk) pair.
+
+    Arrays of chunk starts and extents. Returns the kind of each output chunk (outputs,), of each tap
+    chunk (taps,), and positions by kind (output kinds, tap kinds). Raises TooManyChunks when there are
+    more pairs of kinds than can be worked out.
+    """
+    firsts, kind = distinct_rows(_output_columns(axis, start, extent))
+    tap_firsts, tap_kind = distinct_rows([tap_start, tap_extent])
+    start, extent = start[firsts, None], extent[firsts, None]
+    tap_start, tap_extent = tap_start[tap_firsts], tap_extent[tap_firsts]
+    pairs, longest = firsts.size * tap_firsts.size, int(tap_extent.max(initial=0))
+    if pairs * longest > MAX_WORK:
+        raise TooManyChunks(pairs)
+    period = axis.stride // math.gcd(axis.stride, axis.dilation)
+    shift = period * axis.dilation // axis.stride
+    values = np.zeros((firsts.size, tap_firsts.size), np.int64)
+    for tap in range(longest):
+        first = start * axis.stride + (tap_start + tap) * axis.dilation - axis.padding
+        begin = np.maximum(extent - shift, 0) if tap >= period else 0
+        low = np.maximum(begin, -(first // axis.stride))
+        high = np.minimum(extent - 1, (axis.size - 1 - first) // axis.stride)
+        values += np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0)
+    return kind, tap_kind, values
+
+
+def _output_columns(axis: Axis, start: Ints, extent: Ints) -> list[Ints]:
+    """What tells output chunks apart: their place, unless no tap of theirs meets the padding, and extent."""
+    first = start * axis.stride - axis.padding
+    last = first + (extent - 1) * axis.stride + (axis.taps - 1) * axis.dilation
+    inside = (first >= 0) & (last < axis.size)
+    outside = (last < 0) | (first >= axis.size)
+    return [np.where(inside, -1, np.where(outside, -2, start)), extent]
