@@ -65,6 +65,7 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines(rows):
         tolerance = "stated" if line.tolerance_pct is None else f"{line.tolerance_pct:g} %"
+        tolerance = f"at most +{tolerance}" if line.one_sided and line.tolerance_pct is not None else tolerance
         percents = (f"{line.median_pct:+.1f} %", f"{line.mean_absolute_pct:.1f} %", f"{line.worst_pct:+.1f} %")
         table.add_row(line.what, str(line.rows), str(line.equal), *percents, tolerance, str(line.failed))
     return table

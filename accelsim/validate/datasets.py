@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean, user_error
-from accelsim.validate import record_scalesim, scalesim
+from accelsim.validate import record_scalesim, record_zigzag, scalesim, zigzag
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
 
@@ -42,6 +42,11 @@ DATASETS = (
         "scalesim",
         "SCALE-Sim 3.0.0: systolic arrays",
         Peer(scalesim.rows, lambda progress: record_scalesim.record(record_scalesim.all_runs(), progress)),
+    ),
+    Dataset(
+        "zigzag",
+        "ZigZag 3.9.1: the same accelerator, constants and layers",
+        Peer(zigzag.rows, lambda progress: record_zigzag.record(tuple(record_zigzag.LAYERS), progress)),
     ),
 )
 

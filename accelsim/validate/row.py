@@ -11,7 +11,7 @@ class Row:
     """`what` of `case`, in `unit`: the reference's value and ours.
 
     `tolerance_pct` is the largest deviation accepted, either way; None means the deviation is stated
-    and nothing is tuned to it, and `note` says why the two differ.
+    and nothing is tuned to it, and `note` says why the two differ. `one_sided`: being less is never wrong.
     """
 
     dataset: str
@@ -22,6 +22,7 @@ class Row:
     ours: float
     tolerance_pct: float | None
     note: str = ""
+    one_sided: bool = False
 
     @property
     def deviation_pct(self) -> float:
@@ -34,4 +35,5 @@ class Row:
     @property
     def ok(self) -> bool:
         """Whether the deviation is within the tolerance, or only stated."""
-        return self.tolerance_pct is None or abs(self.deviation_pct) <= self.tolerance_pct
+        apart = self.deviation_pct if self.one_sided else abs(self.deviation_pct)
+        return self.tolerance_pct is None or apart <= self.tolerance_pct

@@ -22,15 +22,16 @@ class Line:
     mean_absolute_pct: float
     worst_pct: float
     tolerance_pct: float | None
+    one_sided: bool
     failed: int
 
 
 def lines(rows: Iterable[Row]) -> Iterator[Line]:
     """In the order the rows come."""
-    groups: dict[tuple[str, str, float | None], list[Row]] = {}
+    groups: dict[tuple[str, str, float | None, bool], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.dataset, row.what, row.tolerance_pct), []).append(row)
-    for (dataset, what, tolerance), group in groups.items():
+        groups.setdefault((row.dataset, row.what, row.tolerance_pct, row.one_sided), []).append(row)
+    for (dataset, what, tolerance, one_sided), group in groups.items():
         deviations = [row.deviation_pct for row in group]
         yield Line(
             dataset=dataset,
@@ -41,6 +42,7 @@ def lines(rows: Iterable[Row]) -> Iterator[Line]:
             mean_absolute_pct=statistics.fmean(map(abs, deviations)),
             worst_pct=max(deviations, key=abs),
             tolerance_pct=tolerance,
+            one_sided=one_sided,
             failed=sum(not row.ok for row in group),
         )
 

@@ -73,6 +73,8 @@ def test_rows() -> None:
     assert row(0, 0, 0.0).ok
     assert not row(0, 1, 1e9).ok
     assert row(200, 100, None).ok
+    assert Row("d", "c", "w", "u", 200, 100, 5.0, one_sided=True).ok
+    assert not Row("d", "c", "w", "u", 200, 211, 5.0, one_sided=True).ok
     checked, stated = lines([row(200, 190, 4.0), row(100, 101, 4.0), row(1, 2, None)])
     assert (checked.rows, checked.failed, checked.equal) == (2, 1, 0)
     assert checked.worst_pct == pytest.approx(-5.0)
