@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,8 @@ def validate(names: Sequence[str], json_path: Path | None, csv_path: Path | None
     for dataset in chosen(names, live):
         with progress_bar(dataset.name) as progress:
             found = dataset.rows(live, progress)
-        show(_table(f"\n{dataset.title}", found), *_notes(found))
+        click.echo(f"\n{dataset.title}")
+        show(*_tables(found), *_notes(found))
         rows += found
     for path, encode in ((json_path, rows_json), (csv_path, rows_csv)):
         if path is not None:
@@ -54,20 +55,37 @@ def validate(names: Sequence[str], json_path: Path | None, csv_path: Path | None
     return FAILED if failed else 0
 
 
-def _table(title: str, rows: Sequence[Row]) -> Table:
-    from rich.table import Table
-
+def _tables(rows: Sequence[Row]) -> Iterator[Table | str]:
+    """Quantities that many rows have, a line each; then the rows that stand alone."""
     from accelsim.validate.summary import lines
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("what", no_wrap=True)
-    for name in ("rows", "equal", "median", "mean abs.", "worst", "tolerance", "outside"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("rows", "equal", "median", "mean abs.", "worst", "tolerance", "outside")
+    many = _table(("what",), numbers)
+    alone = _table(("what", "case"), ("reference", "ours", "unit", "deviation", "tolerance"))
     for line in lines(rows):
         tolerance = "stated" if line.tolerance_pct is None else f"{line.tolerance_pct:g} %"
-        tolerance = f"at most +{tolerance}" if line.one_sided and line.tolerance_pct is not None else tolerance
-        percents = (f"{line.median_pct:+.1f} %", f"{line.mean_absolute_pct:.1f} %", f"{line.worst_pct:+.1f} %")
-        table.add_row(line.what, str(line.rows), str(line.equal), *percents, tolerance, str(line.failed))
+        tolerance = f"<= +{tolerance}" if line.one_sided and line.tolerance_pct is not None else tolerance
+        if line.rows > 1:
+            percents = (f"{line.median_pct:+.1f} %", f"{line.mean_absolute_pct:.1f} %", f"{line.worst_pct:+.1f} %")
+            many.add_row(line.what, str(line.rows), str(line.equal), *percents, tolerance, str(line.failed))
+        else:
+            row = next(row for row in rows if (row.what, row.tolerance_pct) == (line.what, line.tolerance_pct))
+            values = (f"{row.reference:.4g}", f"{row.ours:.4g}", row.unit, f"{row.deviation_pct:+.1f} %")
+            alone.add_row(row.what, row.case, *values, tolerance)
+    if many.row_count:
+        yield many
+    if alone.row_count:
+        yield from (("", alone) if many.row_count else (alone,))
+
+
+def _table(left: Sequence[str], right: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean, user_error
-from accelsim.validate import record_scalesim, record_zigzag, scalesim, zigzag
+from accelsim.validate import gemmini, record_scalesim, record_zigzag, scalesim, zigzag
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
 
@@ -48,6 +48,7 @@ DATASETS = (
         "ZigZag 3.9.1: the same accelerator, constants and layers",
         Peer(zigzag.rows, lambda progress: record_zigzag.record(tuple(record_zigzag.LAYERS), progress)),
     ),
+    Dataset("gemmini", "Gemmini RTL (FireSim), 16 x 16 PEs: first contact, nothing fitted", gemmini.rows),
 )
 
 
