@@ -10,6 +10,7 @@ from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
 from accelsim.hardware.block import Block
 from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
+from accelsim.hardware.pe_grid import PeGrid, build_pe_grid
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
 from accelsim.hardware.sram import Sram, build_sram
 from accelsim.hardware.systolic import Systolic, build_systolic
@@ -18,6 +19,8 @@ from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
 from accelsim.spec import models
 
 FS_PER_US = 1_000_000_000
+
+Array = AdderTree | Systolic | PeGrid
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Machine:
 
     name: str
     process: Process
-    array: AdderTree | Systolic
+    array: Array
     ifmap_buffer: Sram
     weight_buffer: Sram
     psum_buffer: Sram
@@ -121,10 +124,12 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     return Machine(spec.name, process, array, ifmap, weight, psum, engine, lut, vector, dram, root)
 
 
-def _build_array(spec: models.AdderTreeArray | models.SystolicArray, process: Process) -> AdderTree | Systolic:
+def _build_array(spec: models.AdderTreeArray | models.SystolicArray | models.PeGridArray, process: Process) -> Array:
     if isinstance(spec, models.AdderTreeArray):
         return build_adder_tree(spec, process)
-    return build_systolic(spec, process)
+    if isinstance(spec, models.SystolicArray):
+        return build_systolic(spec, process)
+    return build_pe_grid(spec, process)
 
 
 def _check_psum_engine(spec: models.ArchSpec, where: str) -> None:

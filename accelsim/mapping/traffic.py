@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
@@ -57,6 +58,7 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
+        *_pass_flows(problem, mapping, machine),
     ]
     return tuple(flow for flow in flows if flow.count)
 
@@ -126,6 +128,16 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
         Flow(name, "psum", "requantise", steps, steps, steps * bits, steps * bits),
         Flow(name, "psum", "dequantise", reads, reads, reads * bits, reads * bits),
     ]
+
+
+def _pass_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
+    """In a PE grid the products of an output in one piece are added on the way: one pass less than products."""
+    if not isinstance(machine.array, PeGrid):
+        return []
+    outputs = math.prod(problem.extent(dim) for dim in problem.relevant("output"))
+    sums = outputs * math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in problem.reduction)
+    passes, bits = problem.macs - sums, (problem.macs - sums) * machine.array.accumulator_bits
+    return [Flow(machine.array.name, "psum", "pass", passes, passes, bits, bits)]
 
 
 def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:

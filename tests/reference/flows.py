@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.problem import OperandName, Problem
 from tests.reference.walk import NodeWalk, Walk, words_of
@@ -42,6 +43,9 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
     table = FlowTable()
     burst = machine.dram.burst_bytes * 8
     table.add(("array", "", "mac"), walked.macs, walked.macs, 0, 0)
+    if isinstance(machine.array, PeGrid):
+        bits = machine.array.accumulator_bits
+        table.add(("array", "psum", "pass"), walked.passes, walked.passes, bits, walked.passes * bits)
     for operand, sram, bits in (
         ("ifmap", machine.ifmap_buffer, problem.ifmap_bits),
         ("weight", machine.weight_buffer, problem.weight_bits),

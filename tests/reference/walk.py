@@ -99,6 +99,8 @@ class Walk:
     folds: int
     widest: dict[str, int]
     """Most indices of each dim in one innermost iteration."""
+    passes: int
+    """Products of one output in one innermost iteration, less one, summed: what a PE grid hands on."""
 
 
 def walk(problem: Problem, mapping: Mapping) -> Walk:
@@ -112,7 +114,7 @@ def walk(problem: Problem, mapping: Mapping) -> Walk:
         expected *= extent
     assert len(walker.macs) == expected, f"{expected - len(walker.macs)} MACs never ran"
     nodes: dict[tuple[str, str], NodeWalk] = {(log.operand, log.level): log for log in walker.logs.values()}
-    return Walk(nodes, len(walker.macs), walker.folds, walker.widest)
+    return Walk(nodes, len(walker.macs), walker.folds, walker.widest, walker.passes)
 
 
 def words_of(values: int, per_word: int) -> int:
@@ -138,6 +140,7 @@ class _Walker:
         for dim in REDUCTION_DIMS["conv" if problem.conv else "matmul"]:
             self.reductions *= self.extents.get(dim, 1)
         self.folds = 0
+        self.passes = 0
         self.widest = dict.fromkeys(self.extents, 0)
 
     def descend(self, position: int, ranges: Ranges) -> None:
@@ -186,6 +189,7 @@ class _Walker:
                 assert (output, reduction) not in self.macs, f"{output} x {reduction} ran twice"
                 self.macs.add((output, reduction))
             self.done[output] += len(reductions)
+            self.passes += len(reductions[1:])
 
     def tile(self, operand: OperandName, key: tuple[Range, ...], ranges: Ranges) -> frozenset[Element]:
         """The elements of a tile; remembered, because nests come back to the same tiles."""
