@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
-from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem, conv_problem, matmul_problem
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import ArchSpec
 from accelsim.workload.trace import ConvDims, MatmulDims
@@ -156,3 +156,38 @@ def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, M
         elif node.level == LEVELS[1] and node.operand in names:
             nodes.append(Store(node.operand, names[node.operand]))
     return problem, Mapping(tuple(nodes)), machine
+
+
+def chain_machine_of(rng: random.Random) -> Machine:
+    """A machine of one to three memory levels, each of one or more memories that hold some of the operands."""
+    _, machine = machine_of(rng)
+    plain = machine.memories[0]
+    levels: list[list[tuple[OperandName, ...]]] = []
+    for _ in range(rng.randint(1, 3)):
+        split = rng.choice([[(0, 1, 2)], [(0, 1), (2,)], [(0,), (1, 2)], [(0, 2), (1,)], [(0,), (1,), (2,)]])
+        level = [tuple(OPERANDS[at] for at in group) for group in split]
+        levels.append([holds for holds in level if rng.random() < 0.8])
+    memories = [
+        dataclasses.replace(_shrunk(rng, plain), name=f"level{number}_{'_'.join(holds)}", holds=holds)
+        for number, level in enumerate(levels)
+        for holds in level
+    ]
+    for operand in OPERANDS:
+        if not any(operand in memory.holds for memory in memories):
+            memories.append(dataclasses.replace(_shrunk(rng, plain), name=f"{operand}_own", holds=(operand,)))
+    return dataclasses.replace(machine, memories=tuple(memories))
+
+
+def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
+    """A random nest with storage in any memories of each operand's chain, some or all of them passed by."""
+    problem, nest = nest_of(rng, size)
+    machine = chain_machine_of(rng)
+    nodes: list[Node] = list(nest.loops)
+    for operand in OPERANDS:
+        position = 0
+        for memory in machine.chain(operand):
+            if rng.random() < 0.75:
+                position = rng.randint(position, len(nodes))
+                nodes.insert(position, Store(operand, memory.name, rng.random() < 0.5))
+                position += 1
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS))), machine
