@@ -158,9 +158,9 @@ def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, M
     return problem, Mapping(tuple(nodes)), machine
 
 
-def chain_machine_of(rng: random.Random) -> Machine:
+def chain_machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
     """A machine of one to three memory levels, each of one or more memories that hold some of the operands."""
-    _, machine = machine_of(rng)
+    spec, machine = machine_of(rng)
     plain = machine.memories[0]
     levels: list[list[tuple[OperandName, ...]]] = []
     for _ in range(rng.randint(1, 3)):
@@ -175,13 +175,17 @@ def chain_machine_of(rng: random.Random) -> Machine:
     for operand in OPERANDS:
         if not any(operand in memory.holds for memory in memories):
             memories.append(dataclasses.replace(_shrunk(rng, plain), name=f"{operand}_own", holds=(operand,)))
-    return dataclasses.replace(machine, memories=tuple(memories))
+    return spec, dataclasses.replace(machine, memories=tuple(memories))
+
+
+def chain_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
+    return problem_of(rng, size), *chain_machine_of(rng)
 
 
 def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
     """A random nest with storage in any memories of each operand's chain, some or all of them passed by."""
     problem, nest = nest_of(rng, size)
-    machine = chain_machine_of(rng)
+    _, machine = chain_machine_of(rng)
     nodes: list[Node] = list(nest.loops)
     for operand in OPERANDS:
         position = 0
