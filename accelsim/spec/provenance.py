@@ -14,7 +14,7 @@ from accelsim.spec.words import DataPath, dotted
 if TYPE_CHECKING:
     from accelsim.spec.load import ResolvedArch
 
-Value: TypeAlias = int | float | str | tuple[int, ...] | None
+Value: TypeAlias = int | float | str | tuple[int | str, ...] | None
 """A leaf of a spec."""
 
 
