@@ -1,9 +1,10 @@
 """rows x cols processing elements that unroll any loops of a problem, one MAC a cycle each (Eyeriss-like).
 
-Operands reach the PEs by multicast: what several PEs use in a cycle is read once. Products of one
-output that lie in different PEs are added on the way from PE to PE: every MAC's addition takes either
-its own accumulator or what a neighbour hands on, so a pass costs the register it is latched in, and
-wires are not counted (assumed).
+Operands reach the PEs by multicast: what several PEs use in a cycle is read once. A PE accumulates an
+output while it stays; when it leaves, the sums that several PEs have of it are added on the way from PE
+to PE. A PE's first product of an output takes the sum that a neighbour hands on in place of its own, so
+there are no more additions than MACs, and a pass costs the register it is latched in; wires are not
+counted (assumed).
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
@@ -139,12 +140,12 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
 
 
 def _pass_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
-    """In a PE grid the products of an output in one piece are added on the way: one pass less than products."""
+    """In a PE grid the sums that several PEs have of an output meet when it leaves them, one pass less than PEs."""
     if not isinstance(machine.array, PeGrid):
         return []
-    outputs = math.prod(problem.extent(dim) for dim in problem.relevant("output"))
-    sums = outputs * math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in problem.reduction)
-    passes, bits = problem.macs - sums, (problem.macs - sums) * machine.array.accumulator_bits
+    above = mapping.loops_above("output", "array")
+    passes = pe_values(problem, "output", mapping.loops, len(above)) - tiling(problem, "output", above).total()
+    bits = passes * machine.array.accumulator_bits
     return [Flow(machine.array.name, "psum", "pass", passes, passes, bits, bits)]
 
 

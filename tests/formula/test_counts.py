@@ -64,7 +64,7 @@ def _check_tiling(found: Tiling, log: NodeWalk) -> None:
 @given(drawn(nest_of))
 def test_tiling_of_random_nests_equals_walk(case: tuple[Problem, Mapping]) -> None:
     problem, mapping = case
-    walked = walk(problem, mapping)
+    walked = walk(problem, mapping, pes=False)
     assert walked.macs == problem.macs
     plain = Mapping(without_single_trips(mapping.nodes, problem))
     left = dict(problem.extents)
@@ -116,13 +116,13 @@ def _probe(problem: Problem, spec: ArchSpec) -> tuple[Walk, int]:
         if dim in problem.dims and problem.extent(dim) > lanes.get(dim, 1):
             nodes += [Loop(dim, lanes.get(dim, 1)), *(Store(operand, str(positions)) for operand in OPERANDS)]
             positions += 1
-    return walk(problem, Mapping(tuple(nodes))), positions
+    return walk(problem, Mapping(tuple(nodes)), pes=False), positions
 
 
 def _check_placement(problem: Problem, spec: ArchSpec, machine: Machine, mapping: Mapping | Infeasible) -> None:
     """Storage fits, and nothing that fits moves less from DRAM; an infeasible op fits nowhere."""
     probe, positions = _probe(problem, spec)
-    walked = None if isinstance(mapping, Infeasible) else walk(problem, mapping)
+    walked = None if isinstance(mapping, Infeasible) else walk(problem, mapping, pes=False)
     most_visits = probe.nodes["output", str(positions - 1)].most_visits
     fits_nowhere = []
     for operand, sram in buffers_of(machine).items():

@@ -43,8 +43,8 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
     table = FlowTable()
     table.add(("array", "", "mac"), walked.macs, walked.macs, 0, 0)
     if isinstance(machine.array, PeGrid):
-        bits = machine.array.accumulator_bits
-        table.add(("array", "psum", "pass"), walked.passes, walked.passes, bits, walked.passes * bits)
+        bits, passes = machine.array.accumulator_bits, walked.nodes["output", "array"].passes()
+        table.add(("array", "psum", "pass"), passes, passes, bits, passes * bits)
     for operand, bits in (("ifmap", problem.ifmap_bits), ("weight", problem.weight_bits)):
         for upper, lower, log in _boundaries(machine, walked, operand):
             _end(table, machine, upper, operand, "read", log.total, bits)
