@@ -18,11 +18,12 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.im2col import Ints, distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
-from accelsim.mapping.window import Axis, axis_of, distinct_positions
+from accelsim.mapping.window import Axis, axis_of, distinct_positions, window_positions
 from accelsim.workload.trace import ConvDims
 
 Steps = tuple[int, ...]
 Pair = tuple[str, str]
+Widths = tuple[int, int]
 Window = ConvDims | Axis
 """What a pair's dims walk: the flattened pixels and taps of a conv, or one axis of it."""
 
@@ -54,14 +55,26 @@ def halo_values(problem: Problem, pair: Pair, loops: Sequence[Loop], row: Ints, 
     return found
 
 
-def halo_classes(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[ChunkClass, ...]:
-    """The pairs of chunks grouped by distinct elements and cut, as `chunk_classes` does for one dim."""
+def halo_classes(
+    problem: Problem, pair: Pair, loops: Sequence[Loop], widths: Widths = (1, 1)
+) -> tuple[ChunkClass, ...]:
+    """The pairs of chunks grouped by distinct elements and cut, as `chunk_classes` does for one dim.
+
+    With `widths`, a nested conv's chunks are dealt out to PEs, and an element counts for each that needs it.
+    """
     positions = [[i for i, loop in enumerate(loops) if loop.dim == dim] for dim in pair]
     classes = []
-    for values, row_cut, red_cut, count in _classes(*_chunking(problem, pair, loops)):
+    for values, row_cut, red_cut, count in _classes(*_chunking(problem, pair, loops), widths):
         row, red = (own[cut] if cut >= 0 else -1 for own, cut in zip(positions, (row_cut, red_cut), strict=True))
         classes.append(ChunkClass(values, max(row, red), count))
     return tuple(classes)
+
+
+def halo_reach(problem: Problem, pair: Pair, sizes: tuple[int, int], widths: Widths) -> int:
+    """Distinct positions that one of the PEs sees through so many outputs and taps of a nested conv."""
+    if problem.conv is None or not problem.nested:
+        raise ValueError("only a nested conv is dealt out to PEs")
+    return window_positions(axis_of(problem.conv, NESTED_PAIRS.index(pair)), *sizes, widths)
 
 
 def _chunking(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[Window, int, int, Steps, Steps]:
@@ -82,27 +95,29 @@ def _chunks(extent: int, steps: Steps) -> Chunks:
 
 
 @lru_cache(maxsize=8)
-def _table(window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps) -> tuple[Ints, Ints, Ints]:
+def _table(
+    window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps, widths: Widths = (1, 1)
+) -> tuple[Ints, Ints, Ints]:
     row, red = _chunks(rows, row_steps), _chunks(reds, red_steps)
     if isinstance(window, Axis):
-        return distinct_positions(window, row.start, row.extent, red.start, red.extent)
+        return distinct_positions(window, row.start, row.extent, red.start, red.extent, widths)
     return distinct_inputs(window, row.start, row.extent, red.start, red.extent)
 
 
 @lru_cache(maxsize=4096)
 def _classes(
-    window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps
+    window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps, widths: Widths
 ) -> tuple[tuple[int, int, int, int], ...]:
     """(elements, row cut, reduction cut, pairs); a cut counts the dim's own loops, -1 for none."""
     if isinstance(window, ConvDims) and window.n > 1 and row_steps:
         image = window.p * window.q
         if all(image % step == 0 for step in row_steps):
             # Images alike: one stands for all, and the outermost row loop walks them, so it always splits.
-            one = _classes(dataclasses.replace(window, n=1), image, reds, row_steps, red_steps)
+            one = _classes(dataclasses.replace(window, n=1), image, reds, row_steps, red_steps, widths)
             return tuple(
                 (values, max(row_cut, 0), red_cut, window.n * pairs) for values, row_cut, red_cut, pairs in one
             )
-    row_kind, red_kind, values = _table(window, rows, reds, row_steps, red_steps)
+    row_kind, red_kind, values = _table(window, rows, reds, row_steps, red_steps, widths)
     merged: dict[tuple[int, int, int], int] = {}
     for (row, row_cut), row_count in _grouped(row_kind, _chunks(rows, row_steps).cut).items():
         for (red, red_cut), red_count in _grouped(red_kind, _chunks(reds, red_steps).cut).items():

@@ -21,13 +21,14 @@ accumulator and ofmap from then on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from accelsim.hardware.sram import OperandName
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import SpatialReduction
 from accelsim.workload.trace import ConvDims, MatmulDims
 
-OperandName = Literal["ifmap", "weight", "output"]
+__all__ = ["OPERANDS", "OperandName", "Problem", "conv_problem", "matmul_problem"]
+
 OPERANDS: tuple[OperandName, ...] = ("ifmap", "weight", "output")
 Extents = tuple[tuple[str, int], ...]
 

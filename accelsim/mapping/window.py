@@ -42,31 +42,47 @@ def axis_of(conv: ConvDims, axis: int) -> Axis:
 
 
 def distinct_positions(
-    axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints
+    axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints, widths: tuple[int, int] = (1, 1)
 ) -> tuple[Ints, Ints, Ints]:
     """Distinct in-bounds positions of every (output chunk, tap chunk) pair.
 
-    Arrays of chunk starts and extents. Returns the kind of each output chunk (outputs,), of each tap
-    chunk (taps,), and positions by kind (output kinds, tap kinds). Raises TooManyChunks when there are
-    more pairs of kinds than can be worked out.
+    Arrays of chunk starts and extents. With `widths` (w, v) a chunk is dealt out to w x v PEs, every
+    w-th output and v-th tap to one of them, and what each sees is summed. Returns the kind of each
+    output chunk (outputs,), of each tap chunk (taps,), and positions by kind (output kinds, tap kinds).
+    Raises TooManyChunks when there are more pairs of kinds than can be worked out.
     """
     firsts, kind = distinct_rows(_output_columns(axis, start, extent))
     tap_firsts, tap_kind = distinct_rows([tap_start, tap_extent])
-    start, extent = start[firsts, None], extent[firsts, None]
-    tap_start, tap_extent = tap_start[tap_firsts], tap_extent[tap_firsts]
+    # Axes: output kinds, tap kinds, PEs along the outputs, PEs along the taps.
+    lanes, tap_lanes = np.arange(widths[0])[:, None], np.arange(widths[1])
+    start, tap_start = start[firsts, None, None, None] + lanes, tap_start[tap_firsts, None, None] + tap_lanes
+    extent = -((lanes - extent[firsts, None, None, None]) // widths[0])
+    tap_extent = -((tap_lanes - tap_extent[tap_firsts, None, None]) // widths[1])
     pairs, longest = firsts.size * tap_firsts.size, int(tap_extent.max(initial=0))
-    if pairs * longest > MAX_WORK:
+    if pairs * longest * lanes.size * tap_lanes.size > MAX_WORK:
         raise TooManyChunks(pairs)
-    period = axis.stride // math.gcd(axis.stride, axis.dilation)
-    shift = period * axis.dilation // axis.stride
-    values = np.zeros((firsts.size, tap_firsts.size), np.int64)
+    stride, dilation = axis.stride * widths[0], axis.dilation * widths[1]
+    period, shift = _series(stride, dilation)
+    begin, values = start * axis.stride + tap_start * axis.dilation - axis.padding, np.int64(0)
     for tap in range(longest):
-        first = start * axis.stride + (tap_start + tap) * axis.dilation - axis.padding
-        begin = np.maximum(extent - shift, 0) if tap >= period else 0
-        low = np.maximum(begin, -(first // axis.stride))
-        high = np.minimum(extent - 1, (axis.size - 1 - first) // axis.stride)
-        values += np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0)
-    return kind, tap_kind, values
+        first = begin + tap * dilation
+        unseen = np.maximum(extent - shift, 0) if tap >= period else 0
+        low = np.maximum(unseen, -(first // stride))
+        high = np.minimum(extent - 1, (axis.size - 1 - first) // stride)
+        values = values + np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0).sum(axis=(2, 3))
+    return kind, tap_kind, np.broadcast_to(values, (firsts.size, tap_firsts.size))
+
+
+def window_positions(axis: Axis, outputs: int, taps: int, widths: tuple[int, int]) -> int:
+    """Distinct positions of every w-th output and v-th tap, so many of each, away from the padding."""
+    period, shift = _series(axis.stride * widths[0], axis.dilation * widths[1])
+    return min(taps, period) * outputs + max(0, taps - period) * min(outputs, shift)
+
+
+def _series(stride: int, dilation: int) -> tuple[int, int]:
+    """How many taps on the same positions are seen again, and how many outputs later."""
+    period = stride // math.gcd(stride, dilation)
+    return period, period * dilation // stride
 
 
 def _output_columns(axis: Axis, start: Ints, extent: Ints) -> list[Ints]:

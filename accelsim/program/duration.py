@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
@@ -163,9 +164,9 @@ def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
     return (~steps.changes(fixed, len(steps.loops))).astype(np.int64)
 
 
-def stream_dims(problem: Problem, array: AdderTree | Systolic) -> tuple[str, ...]:
+def stream_dims(problem: Problem, array: Array) -> tuple[str, ...]:
     """The dims that stream through a systolic fold: those the stationary operand does not depend on."""
-    if isinstance(array, AdderTree):
+    if not isinstance(array, Systolic):
         return ()
     if array.dataflow == "weight_stationary":
         return problem.irrelevant("weight")
@@ -177,10 +178,18 @@ def _pieces(step: Problem, inner: Sequence[Loop]) -> int:
     return math.prod(chunk_count(extent, dim, inner) for dim, extent in step.extents)
 
 
-def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) -> tuple[int, int]:
+def _widest(step: Problem, dim: str, inner: Sequence[Loop]) -> int:
+    """Most indices of `dim` in one piece of a step."""
+    return min([step.extent(dim), *(loop.step for loop in inner if loop.dim == dim)])
+
+
+def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int]:
     """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
         return array.cycles(_pieces(step.problem, inner)), 0
+    if isinstance(array, PeGrid):
+        summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
+        return array.cycles(_pieces(step.problem, inner), summed), 0
     row, column = spatial_widths(step.problem, array)
     streams = stream_dims(step.problem, array)
     size = step.problem.extent
@@ -206,7 +215,7 @@ def _returns(step: _Step, inner: Sequence[Loop], array: Systolic) -> int:
     return tiles.again(lambda values: 1)
 
 
-def _cold_load(array: AdderTree | Systolic) -> int:
+def _cold_load(array: Array) -> int:
     """An overlapped load has no fold to hide behind the first time."""
     if isinstance(array, Systolic) and array.overlapped_load:
         return array.load_cycles(array.rows, array.cols)
