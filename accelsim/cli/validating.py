@@ -63,7 +63,7 @@ def _tables(rows: Sequence[Row]) -> Iterator[Table | str]:
     many = _table(("what",), numbers)
     alone = _table(("what", "case"), ("reference", "ours", "unit", "deviation", "tolerance"))
     for line in lines(rows):
-        tolerance = "stated" if line.tolerance_pct is None else f"{line.tolerance_pct:g} %"
+        tolerance = "stated" if line.tolerance_pct is None else f"{line.tolerance_pct:.3g} %"
         tolerance = f"<= +{tolerance}" if line.one_sided and line.tolerance_pct is not None else tolerance
         if line.rows > 1:
             percents = (f"{line.median_pct:+.1f} %", f"{line.mean_absolute_pct:.1f} %", f"{line.worst_pct:+.1f} %")

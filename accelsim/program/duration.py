@@ -29,10 +29,9 @@ from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
-from accelsim.spec.models import Dataflow
 from accelsim.workload.trace import ConvDims
 
-_STATIONARY: dict[Dataflow, OperandName] = {
+_STATIONARY: dict[str, OperandName] = {
     "weight_stationary": "weight",
     "input_stationary": "ifmap",
     "output_stationary": "output",

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean, user_error
-from accelsim.validate import gemmini, record_scalesim, record_zigzag, scalesim, zigzag
+from accelsim.validate import (
+    gemmini,
+    published,
+    record_scalesim,
+    record_zigzag,
+    roofline,
+    scalesim,
+    walked,
+    zigzag,
+)
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
 
@@ -49,6 +58,9 @@ DATASETS = (
         Peer(zigzag.rows, lambda progress: record_zigzag.record(tuple(record_zigzag.LAYERS), progress)),
     ),
     Dataset("gemmini", "Gemmini RTL (FireSim), 16 x 16 PEs: first contact, nothing fitted", gemmini.rows),
+    Dataset("walk", "A slow walk of 300 random loop nests", walked.rows),
+    Dataset("roofline", "max(work / peak, bytes / bandwidth), where the answer is beyond doubt", roofline.rows),
+    Dataset("published", "Published energies and areas", published.rows),
 )
 
 

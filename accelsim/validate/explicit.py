@@ -42,20 +42,6 @@ def cost_of(problem: Problem, mapping: Mapping, machine: Machine) -> Cost:
     return Cost(flows, energy_pj, -(-timing.makespan_fs // machine.period_fs), timing)
 
 
-def slots_needed(problem: Problem, mapping: Mapping, machine: Machine) -> dict[str, int]:
-    """Buffer bits that each operand's tiles take: two slots where it says double buffered."""
-    stores = psum_stores(problem, mapping.loops)
-    needed: dict[str, int] = {}
-    for node in mapping.nodes:
-        if isinstance(node, Store):
-            buffer = buffer_of(machine, node.operand)
-            if node.level == buffer.name:
-                largest = tiling(problem, node.operand, mapping.loops_above(node.operand, node.level)).largest
-                slots = 2 if node.double_buffered else 1
-                needed[buffer.name] = slots * tile_bits(problem, buffer, node.operand, largest, stores)
-    return needed
-
-
 def double_buffered(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
     """The mapping with two slots for every operand that has several tiles and room for two."""
     stores = psum_stores(problem, mapping.loops)

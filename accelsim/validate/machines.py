@@ -56,3 +56,21 @@ def gemmini(size: int) -> ArchSpec:
             "vector_unit": {"lanes": 1},
         }
     )  # fmt: skip
+
+
+def adder_tree() -> ArchSpec:
+    """2 x 2 x 2 adder trees with an APSQ engine, DRAM in bursts of 8 bytes."""
+    buffer = {"capacity_kib": 256.0, "read_bits_per_cycle": 64, "write_bits_per_cycle": 64}
+    return ArchSpec.model_validate(
+        {
+            "spec_version": 1,
+            "name": "tree",
+            "technology": {"node_nm": 28.0, "voltage_v": 0.9, "clock_mhz": 500.0},
+            "array": {"kind": "adder_tree", "dataflow": "weight_stationary", "po": 2, "pci": 2, "pco": 2},
+            "buffers": {"ifmap": buffer, "weight": buffer, "psum_ofmap": buffer},
+            "psum_engine": {"bits": (4, 7, 8), "group_sizes": (1, 2, 3, 4)},
+            "dram": {"kind": "ddr3", "bandwidth_gb_per_s": 1.0, "burst_bytes": 8},
+            "lut_unit": {"lanes": 1},
+            "vector_unit": {"lanes": 1},
+        }
+    )

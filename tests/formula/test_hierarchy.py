@@ -14,9 +14,9 @@ from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem
 from accelsim.mapping.traffic import mac_flows, stored_chain
 from accelsim.spec.models import ArchSpec
+from accelsim.validate.walk import walk
+from accelsim.validate.walked_flows import Key, Numbers, walked_flows
 from tests.reference.cases import chain_case_of, chained_nest_of, drawn
-from tests.reference.flows import Key, Numbers, walked_flows
-from tests.reference.walk import walk
 
 
 def _flow_table(problem: Problem, mapping: Mapping, machine: Machine) -> dict[Key, Numbers]:

@@ -11,10 +11,11 @@ import dataclasses
 import pytest
 
 from accelsim.hardware.machine import build_machine
+from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.problem import OPERANDS, matmul_problem
 from accelsim.schemes import PsumScheme
-from accelsim.validate.explicit import cost_of, double_buffered, slots_needed
+from accelsim.validate.explicit import cost_of, double_buffered
 from accelsim.validate.machines import square_systolic
 from accelsim.workload import MatmulDims
 
@@ -60,11 +61,11 @@ def test_slots() -> None:
         Store("ifmap", "array"), Store("weight", "array"), Store("output", "array"),
     )  # fmt: skip
     mapping = double_buffered(PROBLEM, Mapping(nodes), machine)
-    assert slots_needed(PROBLEM, mapping, machine) == {
+    assert demands(PROBLEM, mapping, machine) == {
         "ifmap_buffer": 128,  # 12 values, one tile
         "weight_buffer": 128,  # 4 values twice
         "psum_buffer": 256,  # 12 values of 8 bits twice
     }
     small = dataclasses.replace(machine.psum_buffer, capacity_bits=255)
-    tight = double_buffered(PROBLEM, Mapping(nodes), dataclasses.replace(machine, psum_buffer=small))
-    assert slots_needed(PROBLEM, tight, machine)["psum_buffer"] == 128
+    tight = double_buffered(PROBLEM, Mapping(nodes), machine.with_memory(small))
+    assert demands(PROBLEM, tight, machine)["psum_buffer"] == 128

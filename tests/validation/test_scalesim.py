@@ -20,8 +20,8 @@ from accelsim.validate.machines import square_systolic
 from accelsim.validate.record_scalesim import Run, record, topology_path
 from accelsim.validate.recording import recorded
 from accelsim.validate.row import Row
+from accelsim.validate.walk import conv_inputs
 from accelsim.workload import ConvDims, MatmulDims, VectorDims, load_trace
-from tests.reference.walk import conv_inputs
 
 LARGE = [(128, 768, 768), (128, 768, 3072), (512, 64, 512), (3136, 576, 64)]
 

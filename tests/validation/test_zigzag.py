@@ -6,9 +6,9 @@ import pytest
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.count import tiling
+from accelsim.mapping.fit import demands
 from accelsim.validate import record_zigzag, zigzag
 from accelsim.validate.equal_tree import CAPACITY_KIB, OUTPUT_BITS, READ_PJ_PER_BIT, arch_spec, zigzag_accelerator
-from accelsim.validate.explicit import slots_needed
 from accelsim.validate.recording import Record, recorded
 from accelsim.validate.row import Row
 from accelsim.validate.zigzag_nest import nest_of, problem_of
@@ -61,7 +61,7 @@ def test_printed_energy_is_ours_and_the_first_visits(record: Record, rows: list[
 def test_its_mappings_fit_our_buffers(record: Record, machine: Machine) -> None:
     problem = problem_of(str(record["layer"]))
     mapping = nest_of(record, problem, machine)
-    needed = slots_needed(problem, mapping, machine)
+    needed = demands(problem, mapping, machine)
     assert set(needed) == {"ifmap_buffer", "weight_buffer", "psum_buffer"}
     for name, bits in needed.items():
         operand = {"ifmap_buffer": "ifmap", "weight_buffer": "weight", "psum_buffer": "output"}[name]
