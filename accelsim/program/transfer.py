@@ -53,14 +53,19 @@ def shared_ports(transfers: Sequence[Transfer], machine: Machine) -> tuple[Resou
     dram_rate = Fraction(machine.period_fs) / machine.dram.fs_per_byte * BITS_PER_BYTE
     rates: dict[str, int] = {}
     fastest: dict[str, Fraction] = {}
-    names = {name for transfer in transfers if transfer.is_on_chip for name in transfer.ports()}
+    between_memories: set[str] = set()
     for transfer in transfers:
+        if not transfer.bits.any():
+            continue
         ports = transfer.ports()
-        limits = [Fraction(rate) for rate in ports.values()] + ([] if transfer.is_on_chip else [dram_rate])
-        for name in ports:
-            rates[name] = ports[name]
-            fastest[name] = max(fastest.get(name, Fraction(0)), min(limits))
-    return tuple(Resource(name, max(1, int(rates[name] / fastest[name]))) for name in rates if name in names)
+        if transfer.is_on_chip:
+            between_memories.update(ports)
+        fed = min([Fraction(rate) for rate in ports.values()] + ([] if transfer.is_on_chip else [dram_rate]))
+        rates.update(ports)
+        fastest.update({name: max(fastest.get(name, fed), fed) for name in ports})
+    return tuple(
+        Resource(name, max(1, int(rate / fastest[name]))) for name, rate in rates.items() if name in between_memories
+    )
 
 
 def transfer_queue(transfer: Transfer, machine: Machine, resources: Sequence[Resource]) -> Queue:
