@@ -19,6 +19,8 @@ from accelsim.report.invariants import BrokenInvariant
 from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
+COMPUTE = ("array", "units")
+"""Resources whose instructions last as long as the slowest of several units and ports; any other is one by itself."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: 
     busiest = max(timing.resources, key=lambda use: use.busy_fs)
     if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
         bound = "latency"
-    elif busiest.name == machine.dram.name:
-        bound = machine.dram.name
-    else:
+    elif busiest.name in COMPUTE:
         bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    else:
+        bound = busiest.name
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, mapping)
 

@@ -25,8 +25,8 @@ from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
 from accelsim.program.mac import mac_program, step_loops
-from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
+from accelsim.program.transfer import dram_bits
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 
@@ -86,7 +86,7 @@ def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow],
     """Timing of an op without MACs; `flows` are its exact counts."""
     try:
         vector = vector_program(problem, work, machine)
-        return _timing(run(vector.program), vector.compute_cycles, vector.port_cycles)
+        return _timing(run(vector.program), machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
@@ -97,7 +97,7 @@ def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     mac = mac_program(problem, mapping, machine, outer_trips)
     work = mac.work
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    return _timing(run(mac.program), work.compute_cycles, units, work.macs, work.lane_macs)
+    return _timing(run(mac.program), machine, work.compute_cycles, units, work.macs, work.lane_macs)
 
 
 def estimate_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
@@ -112,28 +112,39 @@ def _estimate(
     units: tuple[tuple[str, int], ...], compute: int, busy: int, unit: str, flows: Sequence[Flow], machine: Machine
 ) -> Timing:
     """The busiest resource's time, and the DRAM's latency at both ends."""
+    ports = _outer_ports(flows, machine)
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
     unit_fs = busy * machine.period_fs
-    longest = max(unit_fs, dram_fs) + 2 * machine.dram.latency_fs
-    resources = (
-        ResourceUse(machine.dram.name, dram_fs, longest - dram_fs, 0),
-        ResourceUse(unit, unit_fs, longest - unit_fs, 0),
-    )
+    longest = max(unit_fs, dram_fs, *ports.values()) + 2 * machine.dram.latency_fs
+    busy_fs = {machine.dram.name: dram_fs, unit: unit_fs, **ports}
+    resources = tuple(ResourceUse(name, fs, longest - fs, 0) for name, fs in busy_fs.items())
     return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="estimate")
 
 
+def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:
+    """Femtoseconds that the ports of memories above others are busy with everything that passes them."""
+    busy_fs = {}
+    for memory in machine.memories:
+        if any(machine.chain(operand)[-1] is not memory for operand in memory.holds):
+            for action, cycles in (("read", memory.read_cycles), ("write", memory.write_cycles)):
+                words = sum(flow.count for flow in flows if (flow.block, flow.action) == (memory.name, action))
+                busy_fs[f"{memory.name} {action}"] = cycles(words) * machine.period_fs
+    return busy_fs
+
+
 def _timing(
-    timeline: Timeline, compute_cycles: int, units: tuple[tuple[str, int], ...], macs: int = 0, lane_macs: int = 0
+    timeline: Timeline,
+    machine: Machine,
+    compute_cycles: int,
+    units: tuple[tuple[str, int], ...],
+    macs: int = 0,
+    lane_macs: int = 0,
 ) -> Timing:
     if timeline.deadlock:
         raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
-    bits = _moved(timeline.program)
+    bits = dram_bits(timeline.program.queues, machine.dram)
     return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, macs, lane_macs)
-
-
-def _moved(program: Program) -> int:
-    return sum(int(queue.bits.sum()) for queue in program.queues)
 
 
 def _repeated(last: Timing, before: Timing, times: int) -> Timing:

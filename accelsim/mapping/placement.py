@@ -191,12 +191,12 @@ class _Placer:
         self, memory: Sram, operand: OperandName, positions: Iterable[int], room: int, smallest: bool
     ) -> int | None:
         """The position that moves the fewest values from above among those that fit in `room` bits."""
-        best: tuple[tuple[int, bool, int], int] | None = None
+        best: tuple[tuple[int, bool, int, int], int] | None = None
         for position in positions:
             demand = self.demand(memory, operand, position)
             if demand <= room:
                 tiles = self.tiling(operand, position)
-                cost = (tiles.total(), tiles.tiles == 1, -position if smallest else position)
+                cost = (tiles.total(), tiles.tiles == 1, demand if smallest else 0, position)
                 if best is None or cost < best[0]:
                     best = (cost, position)
         return None if best is None else best[1]
