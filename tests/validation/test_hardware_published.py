@@ -12,9 +12,11 @@ import pytest
 
 from accelsim.hardware import sram_table
 from accelsim.hardware.technology import Process
-from accelsim.validate.published import APSQ_ACCELERATOR_MM2, RAE_AREA_MM2, apsq_accelerator
+from accelsim.validate.published import apsq_accelerator
 
 Record = Callable[[str, object], None]
+RAE_AREA_MM2 = 0.086410
+APSQ_ACCELERATOR_MM2 = RAE_AREA_MM2 / 0.0321
 
 
 def test_psum_engine_area_beside_the_published_engine(record_property: Record) -> None:
