@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean
@@ -19,6 +20,8 @@ from accelsim.report.invariants import BrokenInvariant
 from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
+COMPUTE = ("array", "units")
+"""Resources whose instructions last as long as the slowest of several units and ports; any other is one by itself."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,10 @@ def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: 
     busiest = max(timing.resources, key=lambda use: use.busy_fs)
     if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
         bound = "latency"
-    elif busiest.name == machine.dram.name:
-        bound = machine.dram.name
-    else:
+    elif busiest.name in COMPUTE:
         bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    else:
+        bound = busiest.name
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
 
@@ -127,7 +130,8 @@ def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
 def _wrong_k_tile(problem: Problem, visits: int, machine: Machine) -> Infeasible | None:
     """A scheme trained with a reduction tile runs only where psums leave the array every that many."""
     wanted = problem.psum.k_tile
-    given = spatial_widths(problem, machine.array).get(problem.reduction[-1], 1)
+    widths = spatial_widths(problem, machine.array)
+    given = math.prod(widths.get(dim, 1) for dim in problem.reduction)
     if wanted is None or visits == 1 or wanted == given:
         return None
     lever = "train the psum scheme with this k_tile, or change the array's reduction width"

@@ -1,15 +1,17 @@
 """Why an op took longer than its compute unit needed: every cycle beyond `compute_cycles`, by reason.
 
     dram         waiting for data, or at the end for the last results to leave: bandwidth and latency
-    array busy   waiting for data whose transfer had to wait until computation gave back a buffer slot
-                 (the vector units' slots, in an op without MACs): a further slot would save this time
+    array busy   waiting for data whose transfer had to wait until computation (or a transfer towards it)
+                 gave back a slot (the vector units' slots, in an op without MACs): a further slot would save this time
     buffer port  an instruction that lasts longer than its own compute cycles, since a buffer's port (or
-                 the psum engine) needs longer; the model has ports, not banks, so no bank conflicts
+                 the psum engine) needs longer, or waiting for data on its way from one memory to the
+                 next; the model has ports, not banks, so no bank conflicts
     dependency   waiting for a slot that a store has yet to give back, or for psums that must be stored
                  before they can be loaded again
 
 A wait for data that arrives late is split by what its transfer did before it started: the part in
-which nothing but a slot kept it from starting is the slot's, the rest is the DRAM's.
+which nothing but a slot kept it from starting is the slot's, the rest is the DRAM's. Between several
+memories only the last transfer of the way and the one before it are asked.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from accelsim.engine.engine import Stall, Timeline
 REASONS = ("dram", "array busy", "buffer port", "dependency")
 COMPUTE = ("array", "units")
 """Resources that compute; a program has one of them."""
+
+DRAM = "dram"
+OUTWARDS = ("store", "move_output", "move_out_")
+"""How the names of queues begin that take results away from the compute unit."""
 
 Stalls = tuple[tuple[str, int], ...]
 
@@ -44,9 +50,13 @@ def _reason(stall: Stall, timeline: Timeline) -> str:
     if channel is None:
         return "dependency"
     computes = {name for name, queue in queues.items() if set(queue.resources) & set(COMPUTE)}
-    if stall.queue not in computes:
-        return "array busy" if channel.producer in computes else "dependency"
-    return "dram" if channel.credits == 0 and channel.producer not in computes else "dependency"
+    if channel.producer in computes:
+        return "dependency" if stall.queue in computes else "array busy"
+    if channel.producer.startswith(OUTWARDS):
+        return "dependency"
+    if channel.credits:
+        return "array busy"
+    return "dram" if DRAM in queues[channel.producer].resources else "buffer port"
 
 
 def extrapolated(last: Stalls, before: Stalls, times: int) -> Stalls:

@@ -28,6 +28,7 @@ from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
+from accelsim.program.transfer import dram_bits
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.stalls import Stalls, extrapolated, stalls_fs
@@ -76,7 +77,7 @@ def _time_mac(problem: Problem, mapping: Mapping, machine: Machine, prefetch: Pr
     loops = step_loops(mapping, machine)
     nest = trips_of(problem, loops)
     total, outer = math.prod(nest), nest[0] if nest else 1
-    if loops and loops[0].dim in (halo_dims(problem) or ()):
+    if loops and loops[0].dim in halo_dims(problem):
         outer = 1  # a conv's tiles differ with where they meet the padding: no trip repeats another
     each = max(1, total // outer)
     kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
@@ -126,18 +127,31 @@ def _estimate(
     units: tuple[tuple[str, int], ...], compute: int, busy: int, unit: str, flows: Sequence[Flow], machine: Machine
 ) -> Timing:
     """The busiest resource's time, and the DRAM's latency at both ends."""
+    ports = _outer_ports(flows, machine)
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
     unit_fs = busy * machine.period_fs
-    longest = max(unit_fs, dram_fs) + 2 * machine.dram.latency_fs
-    resources = (
-        ResourceUse(machine.dram.name, dram_fs, longest - dram_fs, 0),
-        ResourceUse(unit, unit_fs, longest - unit_fs, 0),
-    )
-    port_fs = unit_fs - compute * machine.period_fs
-    stalls = (("dram", longest - unit_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
+    in_time = max(unit_fs, dram_fs)
+    slowest = max([in_time, *ports.values()])
+    longest = slowest + 2 * machine.dram.latency_fs
+    busy_fs = {machine.dram.name: dram_fs, unit: unit_fs, **ports}
+    resources = tuple(ResourceUse(name, fs, longest - fs, 0) for name, fs in busy_fs.items())
+    port_fs = unit_fs - compute * machine.period_fs + slowest - in_time
+    dram_wait_fs = in_time - unit_fs + 2 * machine.dram.latency_fs
+    stalls = (("dram", dram_wait_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
     bits = sum(flow.bits_useful for flow in in_dram)
     return Timing(longest, resources, compute, units, bits, stalls, method="estimate")
+
+
+def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:
+    """Femtoseconds that the ports of memories above others are busy with everything that passes them."""
+    busy_fs = {}
+    for memory in machine.memories:
+        if any(machine.chain(operand)[-1] is not memory for operand in memory.holds):
+            for action, cycles in (("read", memory.read_cycles), ("write", memory.write_cycles)):
+                words = sum(flow.count for flow in flows if (flow.block, flow.action) == (memory.name, action))
+                busy_fs[f"{memory.name} {action}"] = cycles(words) * machine.period_fs
+    return busy_fs
 
 
 def _timing(
@@ -157,17 +171,13 @@ def _timing(
         timeline.resources,
         compute_cycles,
         units,
-        _moved(program),
+        dram_bits(program.queues, machine.dram),
         stalls_fs(timeline, compute_cycles * machine.period_fs),
         macs,
         lane_macs,
         next_bits=prefetch.next_bits,
         preloaded_bits=prefetch.preloaded_bits(program),
     )
-
-
-def _moved(program: Program) -> int:
-    return sum(int(queue.bits.sum()) for queue in program.queues)
 
 
 def _repeated(last: Timing, before: Timing, times: int) -> Timing:

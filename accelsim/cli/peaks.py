@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
-from accelsim.hardware.systolic import Systolic
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 
 FS_PER_NS = 1_000_000
 PORT_COLUMNS = ("buffer", ">reads", ">array takes", ">writes", ">array gives", "limits")
@@ -27,18 +27,22 @@ def peak_rows(machine: Machine) -> list[tuple[str, str, str]]:
 
 
 def port_rows(machine: Machine) -> list[tuple[str, ...]]:
-    """Per buffer: what its ports give and take in a cycle, and what the busy array asks of them.
+    """Per memory: what its ports give and take in a cycle, and what the busy array asks of them.
 
-    The array's side is at native psum width and with no operand reused between cycles, so it is the
-    most that can be asked; what stays in the array asks for less.
+    The array asks the innermost memory of each operand. Its side is at native psum width and with no
+    operand reused between cycles, so it is the most that can be asked; what stays in the array asks
+    for less.
     """
     ifmap, weight, psum_reads, psum_writes = _array_bits(machine.array)
-    rows = []
-    for buffer, takes, gives in (
+    asked = (
         (machine.ifmap_buffer, ifmap, 0),
         (machine.weight_buffer, weight, 0),
         (machine.psum_buffer, psum_reads, psum_writes),
-    ):
+    )
+    rows = []
+    for buffer in machine.memories:
+        takes = sum(reads for memory, reads, _ in asked if memory is buffer)
+        gives = sum(writes for memory, _, writes in asked if memory is buffer)
         short = [
             name
             for name, rate, need in (
@@ -53,12 +57,14 @@ def port_rows(machine: Machine) -> list[tuple[str, ...]]:
     return rows
 
 
-def _array_bits(array: AdderTree | Systolic) -> tuple[int, int, int, int]:
+def _array_bits(array: Array) -> tuple[int, int, int, int]:
     """Bits in a cycle: ifmap in, weight in, psum in, psum or ofmap out."""
     out = array.outputs_per_cycle * array.accumulator_bits
     psum = (0, 0) if array.dataflow == "output_stationary" else (out, out)  # ofmaps leave once per reduction
     if isinstance(array, AdderTree):
         ifmap, weight = array.po * array.pci, array.pci * array.pco
+    elif isinstance(array, PeGrid):
+        ifmap, weight = array.values_per_cycle("ifmap"), array.values_per_cycle("weight")
     elif array.dataflow == "input_stationary":  # the inputs load a row of columns, the weights stream by rows
         ifmap, weight = array.cols, array.rows
     else:

@@ -1,37 +1,35 @@
-"""What an op's mapping asks of the weight buffer: all its slots, and its first tile by itself."""
+"""What an op's mapping leaves of the memory that weights first come to, and what a first tile takes there."""
 
 from __future__ import annotations
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import tiling
+from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import tile_bits
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.traffic import stored_chain
 
 
-def demand_bits(problem: Problem, mapping: Mapping, machine: Machine) -> int:
-    """Bits of the weight buffer, in whole port words, that the op's slots and its bias take up."""
-    node = mapping.store("weight", machine.weight_buffer.name)
-    slots = 2 if node is not None and node.double_buffered else 1
-    return slots * _tile(problem, mapping, machine) + _bias(problem, machine)
+def entry_memory(mapping: Mapping, machine: Machine) -> Sram | None:
+    """The outermost memory that the mapping stores weights in; None where they go from DRAM into the array."""
+    return next(iter(stored_chain(mapping, machine, "weight")), None)
 
 
-def first_tile_bits(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[int, int]:
-    """The first weight tile with the bias that comes with it: bits to transfer, and bits of buffer words."""
-    values = _values(problem, mapping, machine)
-    transfer = values * problem.weight_bits + problem.bias_values * problem.bias_bits
-    return transfer, _tile(problem, mapping, machine) + _bias(problem, machine)
+def demand_bits(problem: Problem, mapping: Mapping, machine: Machine, memory: Sram) -> int:
+    """Bits of a memory, in whole port words, that the op's slots take up, whatever they hold, and its bias."""
+    has_bias = memory in stored_chain(mapping, machine, "weight")
+    return demands(problem, mapping, machine)[memory.name] + (_bias(problem, memory) if has_bias else 0)
 
 
-def _values(problem: Problem, mapping: Mapping, machine: Machine) -> int:
+def first_tile_bits(problem: Problem, mapping: Mapping, memory: Sram) -> tuple[int, int]:
+    """The first weight tile in a memory with the bias that comes with it: bits to transfer, and bits of its words."""
     # Ragged tiles come last, so the first tile is of the largest.
-    return tiling(problem, "weight", mapping.loops_above("weight", machine.weight_buffer.name)).largest
+    values = tiling(problem, "weight", mapping.loops_above("weight", memory.name)).largest
+    transfer = values * problem.weight_bits + problem.bias_values * problem.bias_bits
+    return transfer, tile_bits(problem, memory, "weight", values, 0) + _bias(problem, memory)
 
 
-def _tile(problem: Problem, mapping: Mapping, machine: Machine) -> int:
-    return tile_bits(problem, machine.weight_buffer, "weight", _values(problem, mapping, machine), 0)
-
-
-def _bias(problem: Problem, machine: Machine) -> int:
-    buffer = machine.weight_buffer
-    return buffer.accesses(problem.bias_values, problem.bias_bits) * buffer.word_bits
+def _bias(problem: Problem, memory: Sram) -> int:
+    return memory.accesses(problem.bias_values, problem.bias_bits) * memory.word_bits

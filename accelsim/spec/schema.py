@@ -22,6 +22,7 @@ class Allowed:
     choices: tuple[str | int, ...] = ()
     models: tuple[type[SpecModel], ...] = ()
     item: Allowed | None = None
+    may_be_empty: bool = False
     description: str = ""
 
     def words(self) -> str:
@@ -30,7 +31,7 @@ class Allowed:
             return ("one of " if len(self.choices) > 1 else "") + ", ".join(str(choice) for choice in self.choices)
         if self.what == "list":
             items = self.item.words() if self.item else "values"
-            return f"a list [x, y, ...] of one or more, each {items}"
+            return f"a list [x, y, ...]{'' if self.may_be_empty else ' of one or more'}, each {items}"
         if self.what == "mapping":
             return "a mapping with the keys " + ", ".join(sorted({k for m in self.models for k in m.model_fields}))
         return f"a {self.what}" + (f", {self.bounds}" if self.bounds else "")
@@ -71,6 +72,18 @@ def kinds_of(allowed: Allowed) -> list[str]:
     return sorted(str(kind) for model in allowed.models for kind in _field(model, "kind").choices)
 
 
+def kinds_allowing(allowed: Allowed | None, key: str | int, value: Data) -> list[str]:
+    """The kinds of a mapping under which `value` is one of the choices of `key`."""
+    models = allowed.models if allowed and len(allowed.models) > 1 and isinstance(value, str) else ()
+    having = [model for model in models if key in model.model_fields]
+    return sorted(
+        str(kind)
+        for model in having
+        if value in _field(model, str(key)).choices
+        for kind in _field(model, "kind").choices
+    )
+
+
 @cache
 def _field(model: type[SpecModel], name: str) -> Allowed:
     info = model.model_fields[name]
@@ -91,7 +104,9 @@ def _allowed(annotation: object, metadata: tuple[object, ...], description: str)
     if origin is Literal:
         return Allowed("choice", choices=args, description=description)
     if origin is tuple:
-        return Allowed("list", item=_allowed(args[0], (), description), description=description)
+        may_be_empty = not any(getattr(m, "min_length", 0) for m in metadata)
+        item = _allowed(args[0], (), description)
+        return Allowed("list", item=item, may_be_empty=may_be_empty, description=description)
     if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return Allowed("mapping", models=(annotation,), description=description)
     if annotation in (int, float):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +20,9 @@ from accelsim.mapping.vector import VectorProblem
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report import Report
 from accelsim.spec.models import ArchSpec
+from accelsim.validate.random_nests import problem_of
 from accelsim.workload import Trace
-from tests.reference.cases import machine_of, problem_of
+from tests.reference.cases import chain_machine_of, machine_of, rules_of
 from tests.timing.test_hand_timing import spec
 
 
@@ -70,9 +72,7 @@ def test_only_where_there_is_room(capacity_bits: int, saved: int, monkeypatch: p
 
     def small(arch: ArchSpec) -> Machine:
         machine = build_machine(arch)
-        return dataclasses.replace(
-            machine, weight_buffer=dataclasses.replace(machine.weight_buffer, capacity_bits=capacity_bits)
-        )
+        return machine.with_memory(dataclasses.replace(machine.weight_buffer, capacity_bits=capacity_bits))
 
     monkeypatch.setattr(simulation, "build_machine", small)
     assert cycles(simulate(with_prefetch(spec(8.0)), two_matmuls())) == [(12, 0), (12 - saved, saved)]
@@ -83,7 +83,7 @@ def test_only_weights_and_only_within_a_phase(trace: Trace) -> None:
     assert cycles(simulate(with_prefetch(spec(8.0)), trace)) == [(12, 0), (12, 0)]
 
 
-def works_of(rng: random.Random) -> list[Work]:
+def works_of(rng: random.Random, arch: ArchSpec) -> list[Work]:
     works: list[Work] = []
     for _ in range(rng.randint(2, 5)):
         if rng.random() < 0.3:
@@ -91,7 +91,7 @@ def works_of(rng: random.Random) -> list[Work]:
             ifmap, ofmap = ((("ifmap", rows * cols, bits),), (("ofmap", rows * cols, bits),))
             works.append(VectorProblem("softmax", "softmax", rows, cols, ifmap, ofmap))
         else:
-            works.append(MacWork(problem_of(rng, 12), "weight"))
+            works.append(MacWork(problem_of(rng, 12, rules_of(arch)), "weight"))
     return works
 
 
@@ -100,15 +100,17 @@ def dram_bits(outcome: Outcome) -> int:
     return own + outcome.timing.next_bits - outcome.timing.preloaded_bits
 
 
-def test_random_sequences() -> None:
+@pytest.mark.parametrize("draw", [machine_of, chain_machine_of])
+def test_random_sequences(draw: Callable[[random.Random], tuple[ArchSpec, Machine]]) -> None:
     saved: list[int] = []
 
     @settings(max_examples=400, deadline=None, derandomize=True)
     @given(st.integers(0, 2**48))
     def check(seed: int) -> None:
         rng = random.Random(seed)
-        arch, machine = machine_of(rng)
-        steps = [Step(work, execute(work, machine, arch.mapping.spill), rng.random() < 0.8) for work in works_of(rng)]
+        arch, machine = draw(rng)
+        works = works_of(rng, arch)
+        steps = [Step(work, execute(work, machine, arch.mapping.spill), rng.random() < 0.8) for work in works]
         alone = [step.outcome for step in steps if isinstance(step.outcome, Outcome)]
         found = [outcome for outcome in Prefetcher(machine).run(steps) if isinstance(outcome, Outcome)]
         assert len(found) == len(alone)
