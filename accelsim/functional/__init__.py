@@ -1,0 +1,5 @@
+"""Bit-exact execution of mapped ops on integers, with every access counted as it happens."""
+
+from accelsim.functional.execution import Execution, run
+
+__all__ = ["Execution", "run"]
