@@ -60,3 +60,40 @@ def test_lossless_dataflows(case: tuple[Problem, ArchSpec, Machine, random.Rando
     execution = run(problem, mapping, machine, ifmap, weight, bias)
     assert np.array_equal(execution.outputs, direct(problem, ifmap, weight, bias))
     assert _counted(execution) == _closed(problem, mapping, machine)
+
+
+def _apsq_case(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine, random.Random]:
+    """Outputs that leave the accumulator, in any nest."""
+    while True:
+        problem, mapping, machine = buffered_nest_of(rng, size)
+        if any(loop.dim in problem.reduction for loop in mapping.loops) or size == 1:
+            break
+    scheme = PsumScheme(rng.choice([4, 7, 8]), rng.randint(1, 4))
+    return dataclasses.replace(problem, psum=scheme), mapping, machine, rng
+
+
+def test_apsq_nests() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @given(drawn(_apsq_case))
+    def check(case: tuple[Problem, Mapping, Machine, random.Random]) -> None:
+        problem, mapping, machine, rng = case
+        ifmap, weight, bias = tensors(problem, rng, rng.randint(1, SMALL))
+        products = tile_products(problem, mapping, ifmap, weight)
+        visits = max(map(len, products.values()))
+        shifts = tuple(rng.randint(0, 5) for _ in range(visits))
+        scheme = problem.psum
+        execution = run(problem, mapping, machine, ifmap, weight, bias, PsumScales(scheme, shifts))
+        expected = np.zeros_like(execution.outputs)
+        for output, own in products.items():
+            expected[output] = apsq(own, shifts, scheme.bits, scheme.group_size)
+        if bias is not None:
+            expected += bias if problem.conv is None else bias.reshape(1, -1, 1, 1)
+        assert np.array_equal(execution.outputs, expected)
+        assert execution.psum_visits == visits
+        same = _counted(execution) == _closed(problem, mapping, machine)
+        seen[f"same {same} gs {scheme.group_size}"] += 1
+    check()
+    print(seen)
+    assert 0
