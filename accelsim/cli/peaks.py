@@ -27,18 +27,22 @@ def peak_rows(machine: Machine) -> list[tuple[str, str, str]]:
 
 
 def port_rows(machine: Machine) -> list[tuple[str, ...]]:
-    """Per buffer: what its ports give and take in a cycle, and what the busy array asks of them.
+    """Per memory: what its ports give and take in a cycle, and what the busy array asks of them.
 
-    The array's side is at native psum width and with no operand reused between cycles, so it is the
-    most that can be asked; what stays in the array asks for less.
+    The array asks the innermost memory of each operand. Its side is at native psum width and with no
+    operand reused between cycles, so it is the most that can be asked; what stays in the array asks
+    for less.
     """
     ifmap, weight, psum_reads, psum_writes = _array_bits(machine.array)
-    rows = []
-    for buffer, takes, gives in (
+    asked = (
         (machine.ifmap_buffer, ifmap, 0),
         (machine.weight_buffer, weight, 0),
         (machine.psum_buffer, psum_reads, psum_writes),
-    ):
+    )
+    rows = []
+    for buffer in machine.memories:
+        takes = sum(reads for memory, reads, _ in asked if memory is buffer)
+        gives = sum(writes for memory, _, writes in asked if memory is buffer)
         short = [
             name
             for name, rate, need in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.errors import user_error
 from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
@@ -11,13 +11,14 @@ from accelsim.hardware.block import Block
 from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
-from accelsim.hardware.sram import Sram, build_sram
+from accelsim.hardware.sram import OperandName, Sram, build_sram
 from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
 from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
 from accelsim.spec import models
 
 FS_PER_US = 1_000_000_000
+_OPERANDS: dict[str, OperandName] = {"ifmap": "ifmap", "weight": "weight", "psum": "output"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,25 @@ class Node:
     children: tuple[Node, ...] = ()
     process: Process | None = None
 
+    def with_block(self, block: Block) -> Node:
+        """The same tree with `block` in place of the one of its name."""
+        if self.block is not None and self.block.name == block.name:
+            return replace(self, block=block)
+        return replace(self, children=tuple(child.with_block(block) for child in self.children))
+
 
 @dataclass(frozen=True)
 class Machine:
-    """package -> dram, die -> core -> buffers and compute. Built by `build_machine`, never changed."""
+    """package -> dram, die -> core -> memories and compute. Built by `build_machine`, never changed.
+
+    `memories` are all on-chip memories, outermost first. Those that hold an operand are its chain:
+    the way its values go between DRAM and the array, unless a mapping passes one by.
+    """
 
     name: str
     process: Process
     array: AdderTree | Systolic
-    ifmap_buffer: Sram
-    weight_buffer: Sram
-    psum_buffer: Sram
+    memories: tuple[Sram, ...]
     psum_engine: PsumEngine | None
     lut_unit: LutUnit
     vector_unit: VectorUnit
@@ -53,9 +62,8 @@ class Machine:
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
-        buffers = (self.ifmap_buffer, self.weight_buffer, self.psum_buffer)
         engine = () if self.psum_engine is None else (self.psum_engine,)
-        return (self.array, *buffers, *engine, self.lut_unit, self.vector_unit, self.dram)
+        return (self.array, *self.memories, *engine, self.lut_unit, self.vector_unit, self.dram)
 
     def block(self, name: str) -> Block:
         """The block called `name`; ValueError with the names there are."""
@@ -63,6 +71,38 @@ class Machine:
             if block.name == name:
                 return block
         raise ValueError(f"{self.name} has no block {name!r}: {', '.join(block.name for block in self.blocks())}")
+
+    def chain(self, operand: OperandName) -> tuple[Sram, ...]:
+        """The memories that hold an operand, outermost first; never empty."""
+        return tuple(memory for memory in self.memories if operand in memory.holds)
+
+    def memory(self, name: str) -> Sram:
+        """The memory called `name`; ValueError with the names there are."""
+        for memory in self.memories:
+            if memory.name == name:
+                return memory
+        raise ValueError(f"{self.name} has no memory {name!r}: {', '.join(memory.name for memory in self.memories)}")
+
+    def with_memory(self, sram: Sram) -> Machine:
+        """The same machine with `sram` in place of the memory of its name; ValueError if there is none."""
+        old = self.memory(sram.name)
+        memories = tuple(sram if memory is old else memory for memory in self.memories)
+        return replace(self, memories=memories, root=self.root.with_block(sram))
+
+    @property
+    def ifmap_buffer(self) -> Sram:
+        """The memory that the array reads inputs from: the innermost of their chain."""
+        return self.chain("ifmap")[-1]
+
+    @property
+    def weight_buffer(self) -> Sram:
+        """The memory that the array reads weights from."""
+        return self.chain("weight")[-1]
+
+    @property
+    def psum_buffer(self) -> Sram:
+        """The memory that the array writes partial sums and outputs to."""
+        return self.chain("output")[-1]
 
     @property
     def period_fs(self) -> int:
@@ -108,23 +148,34 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     engine = None
     if spec.psum_engine is not None:
         engine = build_psum_engine(spec.psum_engine, array.accumulator_bits, array.outputs_per_cycle, process)
-    ifmap = build_sram("ifmap_buffer", spec.buffers.ifmap, process)
-    weight = build_sram("weight_buffer", spec.buffers.weight, process)
-    psum = build_sram("psum_buffer", spec.buffers.psum_ofmap, process)
+    memories = _build_memories(spec, process)
     lut = build_lut_unit(spec.lut_unit, process)
     vector = build_vector_unit(spec.vector_unit, process)
     dram = build_dram(spec.dram)
-    on_core = [ifmap, weight, psum, array, *([] if engine is None else [engine]), lut, vector]
+    on_core = [*memories, array, *([] if engine is None else [engine]), lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
     die = Node("die", children=(core,), process=process)
     root = Node("package", children=(Node("dram", block=dram), die))
-    return Machine(spec.name, process, array, ifmap, weight, psum, engine, lut, vector, dram, root)
+    return Machine(spec.name, process, array, memories, engine, lut, vector, dram, root)
 
 
 def _build_array(spec: models.AdderTreeArray | models.SystolicArray, process: Process) -> AdderTree | Systolic:
     if isinstance(spec, models.AdderTreeArray):
         return build_adder_tree(spec, process)
     return build_systolic(spec, process)
+
+
+def _build_memories(spec: models.ArchSpec, process: Process) -> tuple[Sram, ...]:
+    """Every on-chip memory, outermost first: the spec's `memories`, then its buffers."""
+    memories = []
+    for memory in spec.memories:
+        holds = tuple(operand for name, operand in _OPERANDS.items() if name in memory.holds)
+        memories.append(build_sram(memory.name, memory, holds, process))
+    buffers = {"ifmap": spec.buffers.ifmap, "weight": spec.buffers.weight, "psum": spec.buffers.psum_ofmap}
+    for name, buffer in buffers.items():
+        if buffer is not None:
+            memories.append(build_sram(f"{name}_buffer", buffer, (_OPERANDS[name],), process))
+    return tuple(memories)
 
 
 def _check_psum_engine(spec: models.ArchSpec, where: str) -> None:

@@ -1,4 +1,4 @@
-"""An on-chip SRAM buffer.
+"""An on-chip SRAM: the buffer of one operand, or a memory that several share.
 
 Energies are those of the whole capacity as one bank, H-tree included: an upper bound for a buffer
 that is cut into smaller banks. A user who knows the banks gives the energies in the spec.
@@ -7,6 +7,7 @@ that is cut into smaller banks. A user who knows the banks gives the energies in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from accelsim.hardware import sram_table, tables
 from accelsim.hardware.block import Action, Block, Cost, or_user
@@ -15,11 +16,14 @@ from accelsim.spec import models
 
 BITS_PER_KIB = 8192
 
+OperandName = Literal["ifmap", "weight", "output"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sram(Block):
-    """Actions `read` and `write`, each one access of `word_bits`."""
+    """Actions `read` and `write`, each one access of `word_bits`. `holds` says which operands pass through it."""
 
+    holds: tuple[OperandName, ...]
     capacity_bits: int
     word_bits: int
     read_bits_per_cycle: int
@@ -52,7 +56,7 @@ class Sram(Block):
         return -(-accesses * self.word_bits // self.write_bits_per_cycle)
 
 
-def build_sram(name: str, spec: models.Buffer, process: Process) -> Sram:
+def build_sram(name: str, spec: models.Buffer, holds: tuple[OperandName, ...], process: Process) -> Sram:
     """The buffer `name` of a spec; energies per access, area mm2, leakage mW from CACTI 7 or the user."""
     kib, word = spec.capacity_kib, spec.word_bits
     given = {"read": spec.read_energy_pj_per_bit, "write": spec.write_energy_pj_per_bit}
@@ -66,6 +70,7 @@ def build_sram(name: str, spec: models.Buffer, process: Process) -> Sram:
         actions=actions,
         area_mm2=or_user(spec.area_mm2, sram_table.area_mm2(kib, word, process)),
         leakage_mw=or_user(spec.leakage_mw, _leakage_mw(kib)),
+        holds=holds,
         capacity_bits=round(kib * BITS_PER_KIB),
         word_bits=word,
         read_bits_per_cycle=spec.read_bits_per_cycle,

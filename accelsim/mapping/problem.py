@@ -19,10 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from accelsim.hardware.sram import OperandName
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import ConvDims, MatmulDims
 
-OperandName = Literal["ifmap", "weight", "output"]
+__all__ = ["OPERANDS", "OperandName", "Problem", "conv_problem", "matmul_problem"]
+
 OPERANDS: tuple[OperandName, ...] = ("ifmap", "weight", "output")
 
 

@@ -1,19 +1,24 @@
 """Every word an op moves: per block, operand and action, from the exact counts of its mapping.
 
-    DRAM --fill--> buffer --read--> array          ifmap, weight
-    array --write--> psum buffer --read--> array   psum: all visits of the accumulator but the last
-    array --write--> psum buffer --read--> DRAM    ofmap: the last visit
+An operand goes between DRAM and the array through the memories of its chain in which the mapping
+stores it; those without a storage node are passed by. Between two such levels
 
-A psum whose tile leaves its buffer before its last visit has spilled: the same words go on to DRAM
-and come back, through the buffer (charged both ways) or, where the mapping gives the output no
-buffer node, past it. SRAM words are counted per tile (a ragged tile ends in a partly filled word),
-DRAM bursts per tile likewise. Tiles lie contiguous in DRAM.
+    upper --read, write--> lower           ifmap, weight: whenever the lower level takes a new tile
+    lower --read, write--> upper           psum: a tile leaves before its last visit ...
+    upper --read, write--> lower           ... and comes back
+    lower --read, write--> upper           ofmap: a tile leaves at its last visit
+
+where the array, the innermost level, has no actions. A psum that leaves the innermost memory before
+its last visit has spilled; an output without any memory is exchanged between the array and DRAM in
+the tiles of its DRAM node. SRAM words are counted per tile (a ragged tile ends in a partly filled
+word), DRAM bursts per tile likewise. Tiles lie contiguous in DRAM.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
@@ -50,10 +55,8 @@ def dram_flow(dram: Dram, operand: str, action: str, values: int, bits: int, bit
 def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name: str = "weight") -> tuple[Flow, ...]:
     """All flows of one matmul or conv; flows without words are left out."""
     flows = [
-        *_input_flows(problem, mapping, machine.ifmap_buffer, machine.dram, "ifmap", "ifmap", problem.ifmap_bits),
-        *_input_flows(
-            problem, mapping, machine.weight_buffer, machine.dram, "weight", weight_name, problem.weight_bits
-        ),
+        *_input_flows(problem, mapping, machine, "ifmap", "ifmap", problem.ifmap_bits),
+        *_input_flows(problem, mapping, machine, "weight", weight_name, problem.weight_bits),
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
@@ -66,52 +69,57 @@ def array_tiling(problem: Problem, mapping: Mapping, operand: OperandName) -> Ti
     return tiling(problem, operand, mapping.loops_above(operand, "array"))
 
 
+def stored_chain(mapping: Mapping, machine: Machine, operand: OperandName) -> tuple[Sram, ...]:
+    """The memories in which the mapping stores an operand, outermost first."""
+    return tuple(sram for sram in machine.chain(operand) if mapping.store(operand, sram.name) is not None)
+
+
+def _tilings(problem: Problem, mapping: Mapping, used: Sequence[Sram], operand: OperandName) -> list[Tiling]:
+    """The tiles that cross each boundary below DRAM, outermost first: those of its lower level."""
+    below = [tiling(problem, operand, mapping.loops_above(operand, sram.name)) for sram in used]
+    return [*below, array_tiling(problem, mapping, operand)]
+
+
 def _input_flows(
-    problem: Problem, mapping: Mapping, sram: Sram, dram: Dram, operand: OperandName, name: str, bits: int
+    problem: Problem, mapping: Mapping, machine: Machine, operand: OperandName, name: str, bits: int
 ) -> list[Flow]:
-    fills = tiling(problem, operand, mapping.loops_above(operand, sram.name))
-    reads = array_tiling(problem, mapping, operand)
+    dram, used = machine.dram, stored_chain(mapping, machine, operand)
+    tilings = _tilings(problem, mapping, used, operand)
+    moved = tilings[0].total(lambda values: dram.moved_bits(values * bits))
+    flows = [dram_flow(dram, name, "read", tilings[0].total(), bits, moved)]
+    for sram, own, below in zip(used, tilings, tilings[1:], strict=False):
+        for action, tiles in (("write", own), ("read", below)):
+            flows.append(sram_flow(sram, name, action, tiles.total(), tiles.total(_words(sram, bits)), bits))
+    return flows
 
-    def words(values: int) -> int:
-        return sram.accesses(values, bits)
 
-    moved = fills.total(lambda values: dram.moved_bits(values * bits))
-    return [
-        dram_flow(dram, name, "read", fills.total(), bits, moved),
-        sram_flow(sram, name, "write", fills.total(), fills.total(words), bits),
-        sram_flow(sram, name, "read", reads.total(), reads.total(words), bits),
-    ]
+def _words(sram: Sram, bits: int) -> Callable[[int], int]:
+    return lambda values: sram.accesses(values, bits)
 
 
 def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
-    sram, dram, psum, ofmap = machine.psum_buffer, machine.dram, problem.psum.bits, problem.ofmap_bits
-    visits = array_tiling(problem, mapping, "output")
-    buffered = mapping.store("output", sram.name) is not None
-    home = mapping.store("output", sram.name) or mapping.store("output", "dram")
-    stays = tiling(problem, "output", mapping.loops_above("output", home.level)) if home else visits
-
-    def psum_words(values: int) -> int:
-        return sram.accesses(values, psum)
-
-    def ofmap_words(values: int) -> int:
-        return sram.accesses(values, ofmap)
-
-    flows: list[Flow] = []
-    if visits.again():
-        flows += _psum_engine_flows(problem, machine, visits)
-    if buffered:
-        for action in ("write", "read"):  # array to buffer, then buffer to array
-            flows.append(sram_flow(sram, "psum", action, visits.again(), visits.again(psum_words), psum))
-        for action in ("read", "write"):  # a spilling tile leaves for DRAM and comes back
-            flows.append(sram_flow(sram, "psum", action, stays.again(), stays.again(psum_words), psum))
-        flows.append(sram_flow(sram, "ofmap", "write", visits.once(), visits.once(ofmap_words), ofmap))
-        flows.append(sram_flow(sram, "ofmap", "read", stays.once(), stays.once(ofmap_words), ofmap))
-    for action in ("write", "read"):
-        moved = stays.again(lambda values: dram.moved_bits(values * psum))
-        flows.append(dram_flow(dram, "psum", action, stays.again(), psum, moved))
-    moved = stays.once(lambda values: dram.moved_bits(values * ofmap))
-    flows.append(dram_flow(dram, "ofmap", "write", stays.once(), ofmap, moved))
-    return _merged(flows)
+    dram, used, psum, ofmap = (
+        machine.dram,
+        stored_chain(mapping, machine, "output"),
+        problem.psum.bits,
+        problem.ofmap_bits,
+    )
+    tilings = _tilings(problem, mapping, used, "output")
+    visits = tilings[-1]
+    if not used and mapping.store("output", "dram") is not None:
+        tilings = [tiling(problem, "output", mapping.loops_above("output", "dram"))]
+    flows = _psum_engine_flows(problem, machine, visits) if visits.again() else []
+    for sram, own, below in reversed(list(zip(used, tilings, tilings[1:], strict=False))):
+        # A psum comes from below and goes back, leaves for above and comes back: a write and a read each.
+        values, words = (sum(tiles.again(count) for tiles in (below, own)) for count in (int, _words(sram, psum)))
+        flows += [sram_flow(sram, "psum", action, values, words, psum) for action in ("write", "read")]
+        for action, tiles in (("write", below), ("read", own)):
+            flows.append(sram_flow(sram, "ofmap", action, tiles.once(), tiles.once(_words(sram, ofmap)), ofmap))
+    outer = tilings[0]
+    moved = outer.again(lambda values: dram.moved_bits(values * psum))
+    flows += [dram_flow(dram, "psum", action, outer.again(), psum, moved) for action in ("write", "read")]
+    moved = outer.once(lambda values: dram.moved_bits(values * ofmap))
+    return [*flows, dram_flow(dram, "ofmap", "write", outer.once(), ofmap, moved)]
 
 
 def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> list[Flow]:
@@ -129,11 +137,25 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
 
 
 def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
-    """A bias comes in once, and is read from the weight buffer to start each output tile of the array."""
+    """A bias comes in once by way of the weight's memories; from the innermost it starts each output tile of the array.
+
+    Without a memory for the weight it waits in the array's own registers.
+    """
     if not problem.bias_values:
         return []
-    sram, dram, values, bits = machine.weight_buffer, machine.dram, problem.bias_values, problem.bias_bits
-    words = sram.accesses(values, bits)
+    dram, values, bits = machine.dram, problem.bias_values, problem.bias_bits
+    flows = [dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits))]
+    for sram in stored_chain(mapping, machine, "weight"):
+        words = sram.accesses(values, bits)
+        flows += [sram_flow(sram, "bias", action, values, words, bits) for action in ("write", "read")]
+    if len(flows) > 1:
+        flows[-1] = _bias_starts(problem, mapping, machine.memory(flows[-1].block))
+    return flows
+
+
+def _bias_starts(problem: Problem, mapping: Mapping, sram: Sram) -> Flow:
+    """Reads of the memory next to the array: the columns' biases, for each output tile of the array."""
+    bits = problem.bias_bits
     starts = math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in (problem.row, *problem.shared))
     per_dim = (chunk_classes(problem.extent(dim), dim, mapping.loops) for dim in (*problem.batch, problem.column))
     reads = starts * sum(
@@ -141,26 +163,4 @@ def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
         for tile in itertools.product(*per_dim)
     )
     read_values = starts * math.prod(problem.extent(dim) for dim in (*problem.batch, problem.column))
-    return [
-        dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits)),
-        sram_flow(sram, "bias", "write", values, words, bits),
-        sram_flow(sram, "bias", "read", read_values, reads, bits),
-    ]
-
-
-def _merged(flows: list[Flow]) -> list[Flow]:
-    """One flow per (block, operand, action): spilled psums add to the same rows."""
-    merged: dict[tuple[str, str, str], Flow] = {}
-    for flow in flows:
-        key = (flow.block, flow.operand, flow.action)
-        old = merged.get(key)
-        if old is not None:
-            flow = Flow(
-                *key,
-                old.count + flow.count,
-                old.values + flow.values,
-                old.bits_useful + flow.bits_useful,
-                old.bits_moved + flow.bits_moved,
-            )
-        merged[key] = flow
-    return list(merged.values())
+    return sram_flow(sram, "bias", "read", read_values, reads, bits)

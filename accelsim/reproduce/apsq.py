@@ -101,10 +101,9 @@ def _machine(setting: Setting, workload: str, dataflow: str) -> Machine:
     if setting.refetch:
         return machine
     # Buffers that hold any operand, at the energy per access of the spec's own.
-    ifmap, weight = (
-        replace(sram, capacity_bits=ENDLESS_BITS) for sram in (machine.ifmap_buffer, machine.weight_buffer)
-    )
-    return replace(machine, ifmap_buffer=ifmap, weight_buffer=weight)
+    for sram in (machine.ifmap_buffer, machine.weight_buffer):
+        machine = machine.with_memory(replace(sram, capacity_bits=ENDLESS_BITS))
+    return machine
 
 
 def _problems(trace: Trace, machine: Machine, depthwise: bool) -> Counter[Problem]:

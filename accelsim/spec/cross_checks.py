@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from accelsim.spec.models import AdderTreeArray, ArchSpec
+from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
 """Above what a 300 mm wafer (70,686 mm2) holds at 66 um2 each; it also keeps counts far inside 64 bits."""
 FO4_PS_PER_NM = 0.36
 """Delay of a fan-out-of-4 inverter, ps per nm of drawn gate length (Ho, Mai, Horowitz, The Future of Wires)."""
+BLOCK_NAMES = (
+    "array",
+    "ifmap_buffer",
+    "weight_buffer",
+    "psum_buffer",
+    "psum_engine",
+    "lut_unit",
+    "vector_unit",
+    "dram",
+)
+"""What a memory may not be called."""
 MIN_PERIOD_FO4 = 4
 """A flip-flop alone takes about three FO4 delays; no clock period leaves less than one more for logic."""
 
@@ -38,46 +49,90 @@ def _burst_is_a_power_of_two(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("dram", "burst_bytes"), f"{burst} is not a power of two", f"write {below} or {2 * below}")
 
 
-def _buffer_holds_a_burst(spec: ArchSpec) -> Iterator[Clash]:
+class OnChip(NamedTuple):
+    """A memory or buffer of the spec, where it stands, and the operands it holds."""
+
+    path: DataPath
+    buffer: Buffer
+    holds: tuple[str, ...]
+
+
+def _on_chip(spec: ArchSpec) -> Iterator[OnChip]:
+    for index, memory in enumerate(spec.memories):
+        yield OnChip(("memories", index), memory, memory.holds)
     for name, buffer in spec.buffers:
+        if buffer is not None:
+            yield OnChip(("buffers", name), buffer, (name.removesuffix("_ofmap"),))
+
+
+def _every_operand_has_a_memory(spec: ArchSpec) -> Iterator[Clash]:
+    held = {operand for memory in _on_chip(spec) for operand in memory.holds}
+    homeless = [name for name, _ in spec.buffers if name.removesuffix("_ofmap") not in held]
+    if homeless:
+        path = ("buffers", *homeless) if len(homeless) == 1 else ("buffers",)
+        operands = " or ".join(name.removesuffix("_ofmap") for name in homeless)
+        found = f"no memory on chip holds {operands}"
+        yield Clash(
+            path, found, f"add {', '.join(f'buffers.{name}' for name in homeless)}, or name them in a memory's holds"
+        )
+
+
+def _memory_names_are_free(spec: ArchSpec) -> Iterator[Clash]:
+    taken = list(BLOCK_NAMES)
+    for index, memory in enumerate(spec.memories):
+        if memory.name in taken:
+            found = f"{memory.name} is the name of another block"
+            yield Clash(("memories", index, "name"), found, f"not one of {', '.join(taken)}")
+        taken.append(memory.name)
+
+
+def _memory_lists_an_operand_once(spec: ArchSpec) -> Iterator[Clash]:
+    for index, memory in enumerate(spec.memories):
+        once = list(dict.fromkeys(memory.holds))
+        if len(once) < len(memory.holds):
+            found = f"[{', '.join(memory.holds)}] has duplicates"
+            yield Clash(("memories", index, "holds"), found, f"write [{', '.join(once)}]")
+
+
+def _buffer_holds_a_burst(spec: ArchSpec) -> Iterator[Clash]:
+    for path, buffer, _ in _on_chip(spec):
         if buffer.capacity_kib * 1024 < spec.dram.burst_bytes:
             found = f"{buffer.capacity_kib:g} KiB cannot hold one DRAM burst of {spec.dram.burst_bytes} bytes"
-            yield Clash(("buffers", name, "capacity_kib"), found, "enlarge it, or lower dram.burst_bytes")
+            yield Clash((*path, "capacity_kib"), found, "enlarge it, or lower dram.burst_bytes")
 
 
 def _capacity_is_whole_words(spec: ArchSpec) -> Iterator[Clash]:
-    for name, buffer in spec.buffers:
+    for path, buffer, _ in _on_chip(spec):
         words = buffer.capacity_kib * 8192 / buffer.word_bits
         if words != int(words):
             found = f"{buffer.capacity_kib:g} KiB is {words:.2f} words of {buffer.word_bits} bits"
             nearest = max(1, round(words)) * buffer.word_bits / 8192
-            yield Clash(("buffers", name, "capacity_kib"), found, f"take whole words, for example {nearest:.12g} KiB")
+            yield Clash((*path, "capacity_kib"), found, f"take whole words, for example {nearest:.12g} KiB")
 
 
 def _port_is_narrower_than_its_buffer(spec: ArchSpec) -> Iterator[Clash]:
-    for name, buffer in spec.buffers:
+    for path, buffer, _ in _on_chip(spec):
         for key in ("read_bits_per_cycle", "write_bits_per_cycle"):
             rate, capacity = getattr(buffer, key), int(buffer.capacity_kib * 8192)
             if rate > capacity:
                 found = f"{rate} bits per cycle is more than the buffer holds ({capacity} bits)"
-                yield Clash(("buffers", name, key), found, f"at most {capacity}")
+                yield Clash((*path, key), found, f"at most {capacity}")
 
 
 def _word_holds_an_operand(spec: ArchSpec) -> Iterator[Clash]:
     bits = spec.array.operand_bits
-    for name in ("ifmap", "weight"):
-        word = getattr(spec.buffers, name).word_bits
-        if word < bits:
-            found = f"a value of array.operand_bits = {bits} bits would straddle words of {word}"
-            yield Clash(("buffers", name, "word_bits"), found, f"at least {bits}, or lower array.operand_bits")
+    for path, buffer, holds in _on_chip(spec):
+        if buffer.word_bits < bits and set(holds) & {"ifmap", "weight"}:
+            found = f"a value of array.operand_bits = {bits} bits would straddle words of {buffer.word_bits}"
+            yield Clash((*path, "word_bits"), found, f"at least {bits}, or lower array.operand_bits")
 
 
 def _word_holds_a_psum(spec: ArchSpec) -> Iterator[Clash]:
-    word, bits = spec.buffers.psum_ofmap.word_bits, spec.array.accumulator_bits
-    if word < bits:
-        found = f"a partial sum of array.accumulator_bits = {bits} bits would straddle words of {word}"
-        fix = f"at least {bits}, or lower array.accumulator_bits"
-        yield Clash(("buffers", "psum_ofmap", "word_bits"), found, fix)
+    bits = spec.array.accumulator_bits
+    for path, buffer, holds in _on_chip(spec):
+        if buffer.word_bits < bits and "psum" in holds:
+            found = f"a partial sum of array.accumulator_bits = {bits} bits would straddle words of {buffer.word_bits}"
+            yield Clash((*path, "word_bits"), found, f"at least {bits}, or lower array.accumulator_bits")
 
 
 def _accumulator_holds_a_product(spec: ArchSpec) -> Iterator[Clash]:
@@ -127,13 +182,18 @@ def _array_can_be_built(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("array",), found, f"at most {MAX_MULTIPLIERS} in all")
 
 
+ON_CHIP = ("memories", "buffers")
+
 RULES: tuple[Rule, ...] = (
     Rule(("dram",), _burst_is_a_power_of_two),
-    Rule(("buffers", "dram"), _buffer_holds_a_burst),
-    Rule(("buffers",), _capacity_is_whole_words),
-    Rule(("buffers",), _port_is_narrower_than_its_buffer),
-    Rule(("buffers", "array"), _word_holds_an_operand),
-    Rule(("buffers", "array"), _word_holds_a_psum),
+    Rule(ON_CHIP, _every_operand_has_a_memory),
+    Rule(("memories",), _memory_names_are_free),
+    Rule(("memories",), _memory_lists_an_operand_once),
+    Rule((*ON_CHIP, "dram"), _buffer_holds_a_burst),
+    Rule(ON_CHIP, _capacity_is_whole_words),
+    Rule(ON_CHIP, _port_is_narrower_than_its_buffer),
+    Rule((*ON_CHIP, "array"), _word_holds_an_operand),
+    Rule((*ON_CHIP, "array"), _word_holds_a_psum),
     Rule(("array",), _accumulator_holds_a_product),
     Rule(("psum_engine",), _engine_lists_are_ascending),
     Rule(("psum_engine", "array"), _engine_narrows),

@@ -15,9 +15,10 @@ from accelsim.spec.faults import fault_at, schema_faults
 from accelsim.spec.layers import Layer, layer_of, merge
 from accelsim.spec.locate import Source, find
 from accelsim.spec.models import ArchSpec
+from accelsim.spec.named import memories_by_name
 from accelsim.spec.overrides import override_layer
 from accelsim.spec.provenance import origins_of
-from accelsim.spec.schema import allowed_at, model_for
+from accelsim.spec.schema import Allowed, allowed_at, model_for
 from accelsim.spec.words import Data, shown
 from accelsim.spec.yaml_source import read_yaml
 
@@ -47,7 +48,7 @@ def load_arch_resolved(path_or_name: str | Path, overrides: Mapping[str, object]
     """As `load_arch`, with the origin of every value."""
     faults: list[Fault] = []
     layer = _read(find(str(path_or_name)), (), faults)
-    layer = merge(layer, override_layer(overrides, faults))
+    layer = merge(layer, memories_by_name(layer, override_layer(overrides, faults), faults))
     spec = _validated(layer, faults)
     return ResolvedArch(spec, origins_of(spec, layer))
 
@@ -70,7 +71,7 @@ def _read(source: Source, chain: tuple[Source, ...], faults: list[Fault]) -> Lay
     if "extends" not in data:
         return layer
     base = _read_base(data.pop("extends"), layer, (*chain, source), faults)
-    return merge(base, layer)
+    return merge(base, memories_by_name(base, layer, faults))
 
 
 def _read_base(value: Data, layer: Layer, chain: tuple[Source, ...], faults: list[Fault]) -> Layer:
@@ -120,11 +121,19 @@ def _sound_sections(layer: Layer, error: ValidationError) -> tuple[ArchSpec, fro
     """A partial spec of the sections without a fault, so that their rules are checked all the same."""
     unsound = {detail["loc"][0] for detail in error.errors(include_url=False, include_context=False)}
     sections: dict[str, Any] = {}
-    for name in ArchSpec.model_fields:
-        allowed = allowed_at((name,), layer.data)
-        data = layer.data.get(name)
-        if name in unsound or allowed is None or not allowed.models:
+    for name, field in ArchSpec.model_fields.items():
+        if name in unsound:
             continue
-        model = model_for(allowed, data)
-        sections[name] = model.model_validate(data) if model and data is not None else None
+        if name in layer.data:
+            sections[name] = _section(allowed_at((name,), layer.data), layer.data[name])
+        elif not field.is_required():
+            sections[name] = field.get_default()
     return ArchSpec.model_construct(None, **sections), frozenset(sections)
+
+
+def _section(allowed: Allowed | None, data: Data) -> object:
+    """A section that has no fault, as its model."""
+    if allowed and isinstance(data, list):
+        return tuple(_section(allowed.item, item) for item in data)
+    model = model_for(allowed, data) if allowed and data is not None else None
+    return model.model_validate(data) if model else data

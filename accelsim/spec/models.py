@@ -122,12 +122,23 @@ class Buffer(SpecModel):
     """Static power, mW."""
 
 
+class Memory(Buffer):
+    """An on-chip SRAM between DRAM and the buffers, of one operand or shared by several."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+    """Name in reports, mappings and overrides (`arch.memories.l2.capacity_kib`)."""
+    holds: Annotated[tuple[Literal["ifmap", "weight", "psum"], ...], Field(min_length=1)]
+    """The operands that pass through it; psum stands for partial sums and finished outputs."""
+
+
 class Buffers(SpecModel):
-    ifmap: Buffer
+    """The memory of each operand next to the array; left out where one of `memories` takes its place."""
+
+    ifmap: Buffer | None = None
     """Holds input activations."""
-    weight: Buffer
+    weight: Buffer | None = None
     """Holds weights (and the second operand of an activation matmul)."""
-    psum_ofmap: Buffer
+    psum_ofmap: Buffer | None = None
     """Holds partial sums and finished outputs; one output's psum and ofmap share a slot."""
 
 
@@ -219,7 +230,9 @@ class ArchSpec(SpecModel):
     """One line for `accelsim list`."""
     technology: Technology
     array: Annotated[AdderTreeArray | SystolicArray, Field(discriminator="kind")]
-    buffers: Buffers
+    memories: tuple[Memory, ...] = ()
+    """Memories between DRAM and the buffers, outermost first."""
+    buffers: Buffers = Buffers()
     psum_engine: PsumEngine | None = None
     """Left out: only plain accumulators of 16 bits and more."""
     dram: Dram

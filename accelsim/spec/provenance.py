@@ -14,7 +14,7 @@ from accelsim.spec.words import DataPath, dotted
 if TYPE_CHECKING:
     from accelsim.spec.load import ResolvedArch
 
-Value: TypeAlias = int | float | str | tuple[int, ...] | None
+Value: TypeAlias = int | float | str | tuple[int | str, ...] | None
 """A leaf of a spec."""
 
 
@@ -41,6 +41,9 @@ def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]
     for name, value in model:
         if isinstance(value, SpecModel):
             yield from _leaves(value, (*path, name))
+        elif name == "memories":
+            for index, memory in enumerate(value):
+                yield from _leaves(memory, (*path, name, index))
         else:
             yield (*path, name), value
 

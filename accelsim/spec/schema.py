@@ -22,6 +22,7 @@ class Allowed:
     choices: tuple[str | int, ...] = ()
     models: tuple[type[SpecModel], ...] = ()
     item: Allowed | None = None
+    may_be_empty: bool = False
     description: str = ""
 
     def words(self) -> str:
@@ -30,7 +31,7 @@ class Allowed:
             return ("one of " if len(self.choices) > 1 else "") + ", ".join(str(choice) for choice in self.choices)
         if self.what == "list":
             items = self.item.words() if self.item else "values"
-            return f"a list [x, y, ...] of one or more, each {items}"
+            return f"a list [x, y, ...]{'' if self.may_be_empty else ' of one or more'}, each {items}"
         if self.what == "mapping":
             return "a mapping with the keys " + ", ".join(sorted({k for m in self.models for k in m.model_fields}))
         return f"a {self.what}" + (f", {self.bounds}" if self.bounds else "")
@@ -91,7 +92,9 @@ def _allowed(annotation: object, metadata: tuple[object, ...], description: str)
     if origin is Literal:
         return Allowed("choice", choices=args, description=description)
     if origin is tuple:
-        return Allowed("list", item=_allowed(args[0], (), description), description=description)
+        may_be_empty = not any(getattr(m, "min_length", 0) for m in metadata)
+        item = _allowed(args[0], (), description)
+        return Allowed("list", item=item, may_be_empty=may_be_empty, description=description)
     if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return Allowed("mapping", models=(annotation,), description=description)
     if annotation in (int, float):

@@ -228,11 +228,8 @@ def test_tiles_that_grow_along_one_loop_still_fit() -> None:
     spec = arch({"kind": "systolic", "dataflow": "output_stationary", "rows": 1, "cols": 3}, latency_ns=10.0)
     machine = build_machine(spec)
     small = {"ifmap_buffer": 69, "weight_buffer": 128, "psum_buffer": 200}
-    buffers = {
-        name: dataclasses.replace(getattr(machine, name), word_bits=32, capacity_bits=bits)
-        for name, bits in small.items()
-    }
-    machine = dataclasses.replace(machine, **buffers)
+    for name, bits in small.items():
+        machine = machine.with_memory(dataclasses.replace(machine.memory(name), word_bits=32, capacity_bits=bits))
     mapping = map_fixed(problem, machine, spec.mapping.spill)
     assert isinstance(mapping, Mapping)
     _check_placement(problem, spec, machine, mapping)

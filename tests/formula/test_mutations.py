@@ -32,6 +32,8 @@ def rebuild(monkeypatch: pytest.MonkeyPatch, change: Callable[[Machine], Machine
 
 
 def with_block(machine: Machine, name: str, change: Callable[[Any], Block]) -> Machine:
+    if any(memory.name == name for memory in machine.memories):
+        return machine.with_memory(change(machine.memory(name)))  # type: ignore[arg-type]
     field = next(
         field.name for field in dataclasses.fields(machine) if getattr(machine, field.name) is machine.block(name)
     )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
-from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem, conv_problem, matmul_problem
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import ArchSpec
 from accelsim.workload.trace import ConvDims, MatmulDims
@@ -127,8 +127,9 @@ def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
         array |= {"kind": "systolic", "rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
     spec = arch(array, rng.choice(["through", "bypass"]), rng.choice([0.0, 2.0, 10.0]))
     machine = _full_size(spec.model_dump_json())
-    small = [_shrunk(rng, sram) for sram in (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)]
-    return spec, dataclasses.replace(machine, ifmap_buffer=small[0], weight_buffer=small[1], psum_buffer=small[2])
+    for sram in machine.memories:
+        machine = machine.with_memory(_shrunk(rng, sram))
+    return spec, machine
 
 
 def _shrunk(rng: random.Random, sram: Sram) -> Sram:
@@ -155,3 +156,42 @@ def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, M
         elif node.level == LEVELS[1] and node.operand in names:
             nodes.append(Store(node.operand, names[node.operand]))
     return problem, Mapping(tuple(nodes)), machine
+
+
+def chain_machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
+    """A machine of one to three memory levels, each of one or more memories that hold some of the operands."""
+    spec, machine = machine_of(rng)
+    plain = machine.memories[0]
+    levels: list[list[tuple[OperandName, ...]]] = []
+    for _ in range(rng.randint(1, 3)):
+        split = rng.choice([[(0, 1, 2)], [(0, 1), (2,)], [(0,), (1, 2)], [(0, 2), (1,)], [(0,), (1,), (2,)]])
+        level = [tuple(OPERANDS[at] for at in group) for group in split]
+        levels.append([holds for holds in level if rng.random() < 0.8])
+    memories = [
+        dataclasses.replace(_shrunk(rng, plain), name=f"level{number}_{'_'.join(holds)}", holds=holds)
+        for number, level in enumerate(levels)
+        for holds in level
+    ]
+    for operand in OPERANDS:
+        if not any(operand in memory.holds for memory in memories):
+            memories.append(dataclasses.replace(_shrunk(rng, plain), name=f"{operand}_own", holds=(operand,)))
+    return spec, dataclasses.replace(machine, memories=tuple(memories))
+
+
+def chain_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
+    return problem_of(rng, size), *chain_machine_of(rng)
+
+
+def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
+    """A random nest with storage in any memories of each operand's chain, some or all of them passed by."""
+    problem, nest = nest_of(rng, size)
+    _, machine = chain_machine_of(rng)
+    nodes: list[Node] = list(nest.loops)
+    for operand in OPERANDS:
+        position = 0
+        for memory in machine.chain(operand):
+            if rng.random() < 0.75:
+                position = rng.randint(position, len(nodes))
+                nodes.insert(position, Store(operand, memory.name, rng.random() < 0.5))
+                position += 1
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS))), machine

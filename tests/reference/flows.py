@@ -38,53 +38,68 @@ class FlowTable(dict[Key, Numbers]):
 
 
 def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
-    """Every flow of the walked nest; without a buffer node for the output, psums go straight to DRAM."""
+    """Every flow of the walked nest: across each boundary between two levels that hold the operand, both ends."""
     table = FlowTable()
-    burst = machine.dram.burst_bytes * 8
     table.add(("array", "", "mac"), walked.macs, walked.macs, 0, 0)
-    for operand, sram, bits in (
-        ("ifmap", machine.ifmap_buffer, problem.ifmap_bits),
-        ("weight", machine.weight_buffer, problem.weight_bits),
-    ):
-        fills, reads = walked.nodes[operand, sram.name], walked.nodes[operand, "array"]
-        table.dram(operand, "read", fills.total, bits, burst)
-        table.sram(sram, operand, "write", fills.total, bits)
-        table.sram(sram, operand, "read", reads.total, bits)
-    _outputs(table, problem, machine, walked, burst)
-    if problem.bias_values:
-
-        def bias(per_tile: PerTile) -> int:
-            return per_tile(problem.bias_values)
-
-        table.dram("bias", "read", bias, 32, burst)
-        table.sram(machine.weight_buffer, "bias", "write", bias, 32)
-        # Every output tile of the array starts from the bias of its columns: first and last range of its key.
-        starts = {stay.key for stay in walked.nodes["output", "array"].stays}
-        held = [(key[0][1] - key[0][0]) * (key[-1][1] - key[-1][0]) for key in starts]
-        table.sram(machine.weight_buffer, "bias", "read", lambda per_tile: sum(map(per_tile, held)), 32)
-    return table
-
-
-def _outputs(table: FlowTable, problem: Problem, machine: Machine, walked: Walk, burst: int) -> None:
-    sram, psum, ofmap = machine.psum_buffer, problem.psum.bits, problem.ofmap_bits
-    array = walked.nodes["output", "array"]
-    home = walked.nodes.get(("output", sram.name))
+    for operand, bits in (("ifmap", problem.ifmap_bits), ("weight", problem.weight_bits)):
+        for upper, lower, log in _boundaries(machine, walked, operand):
+            _end(table, machine, upper, operand, "read", log.total, bits)
+            _end(table, machine, lower, operand, "write", log.total, bits)
     if problem.psum.bits < 16:
+        array, psum = walked.nodes["output", "array"], problem.psum.bits
         requantised = sum(visits for visits in array.visits.values() if visits > 1)
         table.add(("psum_engine", "psum", "requantise"), requantised, requantised, psum, requantised * psum)
         read = array.psum_reads()
         table.add(("psum_engine", "psum", "dequantise"), read, read, psum, read * psum)
-    if home is not None:
-        table.sram(sram, "psum", "write", array.psum_writes, psum)
-        table.sram(sram, "psum", "read", array.psum_reads, psum)
-        table.sram(sram, "psum", "read", home.psum_writes, psum)  # leaves for DRAM
-        table.sram(sram, "psum", "write", home.psum_reads, psum)  # comes back
-        table.sram(sram, "ofmap", "write", array.ofmap_writes, ofmap)
-        table.sram(sram, "ofmap", "read", home.ofmap_writes, ofmap)
-    outside = home or walked.nodes.get(("output", "dram"), array)
-    table.dram("psum", "write", outside.psum_writes, psum, burst)
-    table.dram("psum", "read", outside.psum_reads, psum, burst)
-    table.dram("ofmap", "write", outside.ofmap_writes, ofmap, burst)
+    for upper, lower, log in _boundaries(machine, walked, "output"):
+        for name, amount, bits, source, target in (
+            ("psum", log.psum_writes, problem.psum.bits, lower, upper),
+            ("psum", log.psum_reads, problem.psum.bits, upper, lower),
+            ("ofmap", log.ofmap_writes, problem.ofmap_bits, lower, upper),
+        ):
+            _end(table, machine, source, name, "read", amount, bits)
+            _end(table, machine, target, name, "write", amount, bits)
+    _bias(table, problem, machine, walked)
+    return table
+
+
+def _boundaries(machine: Machine, walked: Walk, operand: OperandName) -> list[tuple[str, str, NodeWalk]]:
+    """(level, next level inwards, the tiles that pass between them) from DRAM to the array.
+
+    An output that no memory holds goes to DRAM in the tiles of its DRAM node, where it has one.
+    """
+    levels = [memory.name for memory in machine.memories if (operand, memory.name) in walked.nodes]
+    chain = ["dram", *levels, "array"]
+    logs = [walked.nodes[operand, level] for level in chain[1:]]
+    if not levels and operand == "output":
+        logs = [walked.nodes.get(("output", "dram"), logs[0])]
+    return list(zip(chain, chain[1:], logs, strict=False))
+
+
+def _end(table: FlowTable, machine: Machine, level: str, name: str, action: str, amount: Amount, bits: int) -> None:
+    """One end of a boundary; the array has no actions."""
+    if level == "dram":
+        table.dram(name, action, amount, bits, machine.dram.burst_bytes * 8)
+    elif level != "array":
+        table.sram(machine.memory(level), name, action, amount, bits)
+
+
+def _bias(table: FlowTable, problem: Problem, machine: Machine, walked: Walk) -> None:
+    """A bias comes in once, as whole, and starts every output tile of the array."""
+    if not problem.bias_values:
+        return
+
+    def whole(per_tile: PerTile) -> int:
+        return per_tile(problem.bias_values)
+
+    # Every output tile of the array starts from the bias of its columns: first and last range of its key.
+    starts = {stay.key for stay in walked.nodes["output", "array"].stays}
+    held = [(key[0][1] - key[0][0]) * (key[-1][1] - key[-1][0]) for key in starts]
+    for upper, lower, _ in _boundaries(machine, walked, "weight"):
+        last = lower == "array" and upper != "dram"
+        amount = (lambda per_tile: sum(map(per_tile, held))) if last else whole
+        _end(table, machine, upper, "bias", "read", amount, 32)
+        _end(table, machine, lower, "bias", "write", amount, 32)
 
 
 def buffers_of(machine: Machine) -> dict[OperandName, Sram]:

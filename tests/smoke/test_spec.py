@@ -27,7 +27,8 @@ from accelsim.spec import (
 from accelsim.spec.cross_checks import RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
-SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "systolic_32x32")
+SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "shared_l2_edge",
+           "systolic_32x32")  # fmt: skip
 
 GOOD = """\
 spec_version: 1
@@ -66,6 +67,12 @@ lut_unit:
   lanes: 16
 vector_unit:
   lanes: 64
+memories:
+  - name: l2
+    holds: [ifmap, weight]
+    capacity_kib: 512
+    read_bits_per_cycle: 1024
+    write_bits_per_cycle: 1024
 """
 
 # what is written for what, and the one fault it makes: line, name, part of what was found, part of the fix
@@ -115,6 +122,13 @@ BAD = [
     ("accumulator_bits: 32", "accumulator_bits: 15", 14, "array.accumulator_bits", "product", "at least 16"),
     ("operand_bits: 8\n  acc", "operand_bits: 33\n  acc", 14, "array.accumulator_bits", "product", "at least 66"),
     ("lanes: 16", "lanes: 16\n  bits: 8.0", 35, "lut_unit.bits", "8.0", "one of 8, 16, 32"),
+    ("  - name: l2\n    holds", "  - holds", 38, "memories[0].name", "missing", "add name: a text"),
+    ("- name: l2", "- name: L2", 38, "memories[0].name", "'L2', which is not allowed", "memories.l2.capacity_kib"),
+    ("- name: l2", "- nmae: l2", 38, "memories[0].nmae", "no such key", "did you mean 'name'"),
+    ("[ifmap, weight]", "[ifmap, wieght]", 39, "memories[0].holds[1]", "'wieght'", "did you mean 'weight'"),
+    ("[ifmap, weight]", "ifmap", 39, "memories[0].holds", "'ifmap', not a list", "one of ifmap, weight, psum"),
+    ("[ifmap, weight]", "[]", 39, "memories[0].holds", "an empty list", "of one or more"),
+    ("capacity_kib: 512", "capacity_kib: 0.1", 40, "memories[0].capacity_kib", "out of range", "at least 1"),
     ("lut_unit:\n  lanes: 16", "lut_unit: 16", 33, "lut_unit", "16, not a mapping", "lanes"),
     ("lut_unit:\n  lanes: 16", "lut_unit: [", 35, "spec", "not readable as YAML", "brackets"),
     ("lut_unit:\n", "\tlut_unit:\n", 33, "spec", "not readable as YAML", "no tabs"),
@@ -192,6 +206,9 @@ def test_a_malformed_spec_is_one_fault(
 CLASHES = [
     (["arch.dram.burst_bytes=48"], "arch.dram.burst_bytes", "power of two"),
     (["arch.dram.burst_bytes=4096", "arch.buffers.ifmap.capacity_kib=2"], "arch.buffers.ifmap.capacity_kib", "burst"),
+    (["arch.buffers.ifmap=null", "arch.memories.l2.holds=[weight]"], "arch.buffers.ifmap", "on chip holds ifmap"),
+    (["arch.memories.l2.name=dram"], "arch.memories[0].name", "another block"),
+    (["arch.memories.l2.holds=[psum, psum]"], "arch.memories[0].holds", "duplicates"),
     (["arch.buffers.ifmap.word_bits=48"], "buffers.ifmap.capacity_kib", "words of 48"),
     (["arch.buffers.weight.capacity_kib=1", "arch.buffers.weight.read_bits_per_cycle=8193"],
      "arch.buffers.weight.read_bits_per_cycle", "holds (8192 bits)"),
@@ -256,7 +273,7 @@ def test_all_faults_of_a_file_come_at_once(tmp_path: Path) -> None:
         ("{" * 100_000, 1, "nested over 32"),
         ("? " * 100_000, 1, "nested over 32"),
         ("[" * 100_000, 1, "nested over 32"),
-        (GOOD + "---\na: 1\n", 37, "second document"),
+        (GOOD + "---\na: 1\n", 43, "second document"),
         (GOOD.replace("lanes: 64", "lanes: *a"), 36, "alias *a"),
         (GOOD.replace("lanes: 64", "lanes: &a 64\n  bits: *a"), 37, "alias *a"),
         (b"\x00\x01\x02", 1, "unprintable"),
@@ -269,7 +286,7 @@ def test_a_file_that_is_no_spec(text: str | bytes, line: int, found: str, tmp_pa
 
 def test_a_huge_pile_of_faults_is_cut_and_says_so(tmp_path: Path) -> None:
     faults = _faults(_write(tmp_path, "".join(f"key{i}: 1\n" for i in range(5000))))
-    assert len(faults) == 101
+    assert len(faults) == 102  # the last: no buffers
     assert any("of which 100 are shown" in fault.found for fault in faults)
 
 
@@ -397,6 +414,23 @@ def test_a_wrong_override_is_one_fault(override: str, name: str, fix: str) -> No
 def test_overrides_that_contradict_each_other() -> None:
     (fault,) = _faults("apsq_edge_ws", ["arch.psum_engine=null", "arch.psum_engine.bits=[8]"])
     assert "overridden too" in fault.found
+
+
+def test_memories_are_overridden_by_name(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD)
+    resolved = load_arch_resolved(str(path), ["arch.memories.l2.capacity_kib=256", "arch.buffers.weight=null"])
+    assert (resolved.spec.memories[0].capacity_kib, resolved.spec.buffers.weight) == (256, None)
+    assert resolved.origins["memories[0].capacity_kib"] == "override"
+    assert resolved.origins["memories[0].holds"] == f"{path}:39"
+    text = f"extends: {path}\nmemories:\n  l2: {{capacity_kib: 128}}\n"
+    above = load_arch_resolved(_write(tmp_path, text, "above.yaml"))
+    assert (above.spec.memories[0].name, above.spec.memories[0].capacity_kib) == ("l2", 128)
+    assert above.origins["memories[0].capacity_kib"] == f"{tmp_path / 'above.yaml'}:3"
+    (fault,) = _faults(path, ["arch.memories.l3.capacity_kib=256"])
+    assert (fault.name, fault.found) == ("arch.memories.l3", "no memory is called 'l3'")
+    assert "did you mean 'l2'" in fault.fix
+    (fault,) = _faults("apsq_edge_ws", ["arch.memories.l2.capacity_kib=256"])
+    assert "has no memories" in fault.fix
 
 
 def test_overrides_are_split_by_prefix() -> None:

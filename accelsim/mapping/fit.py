@@ -1,0 +1,35 @@
+"""Whether a mapping's tiles fit the memories that hold them."""
+
+from __future__ import annotations
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.count import tiling
+from accelsim.mapping.nest import Mapping, Store
+from accelsim.mapping.placement import Infeasible, psum_stores, tile_bits
+from accelsim.mapping.problem import Problem
+
+
+def demands(problem: Problem, mapping: Mapping, machine: Machine) -> dict[str, int]:
+    """Bits that the mapping needs of each memory, every memory named, outermost first.
+
+    A tile takes whole port words, a double-buffered one twice; operands that share a memory add up.
+    An output's slot holds its live partial sums and later its ofmap (see `tile_bits`).
+    """
+    stores = psum_stores(problem, mapping.loops)
+    needed = {memory.name: 0 for memory in machine.memories}
+    for node in mapping.nodes:
+        if isinstance(node, Store) and node.level in needed:
+            largest = tiling(problem, node.operand, mapping.loops_above(node.operand, node.level)).largest
+            bits = tile_bits(problem, machine.memory(node.level), node.operand, largest, stores)
+            needed[node.level] += 2 * bits if node.double_buffered else bits
+    return needed
+
+
+def misfit(problem: Problem, mapping: Mapping, machine: Machine) -> Infeasible | None:
+    """The outermost memory that the mapping asks too much of; None where everything fits."""
+    for name, demand in demands(problem, mapping, machine).items():
+        capacity = machine.memory(name).capacity_bits
+        if demand > capacity:
+            lever = f"raise the capacity_kib of {name}, or hold smaller tiles in it"
+            return Infeasible(name, demand, capacity, "bits", lever)
+    return None
