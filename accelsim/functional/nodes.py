@@ -1,7 +1,7 @@
 """The storage nodes of a mapping, built: for each operand from its tensor in DRAM down to the array.
 
-Any number of memories may lie between, in the order of the nest. A node at DRAM that has no memory
-below it is no copy: it says in which tiles the array and DRAM exchange values.
+Any number of memories may lie between, in the order of the nest. An output's node at DRAM is no copy:
+where no memory holds the output, it says in which tiles the array and DRAM exchange its values.
 """
 
 from __future__ import annotations
@@ -80,37 +80,33 @@ class Builder:
         return drained, accumulator
 
     def _offset(self, operands: Operands) -> Offset | None:
-        """The bias, brought in once to where the weights are kept."""
+        """The bias, brought in once by way of the weight's memories; without any it waits in the array."""
         if operands.offset is None:
             return None
         problem = self.problem
         kept = [memory for _, memory in self._memories("weight") if isinstance(memory, Sram)]
-        ports = [self._port(self.machine.dram), *(self._port(memory) for memory in kept)]
+        ports = [self._port(self.machine.dram), *(self._port(memory) for memory in kept or (None,))]
         for above, below in itertools.pairwise(ports):
             above.move("bias", "read", [(problem.bias_values, 1)], problem.bias_bits)
             below.move("bias", "write", [(problem.bias_values, 1)], problem.bias_bits)
         columns = Box(problem, (*problem.batch, problem.column))
         return Offset(operands.offset, problem.relevant("output"), columns, problem.bias_bits, ports[-1])
 
-    def _memories(self, operand: OperandName) -> Iterator[tuple[int, Sram | Dram | None]]:
+    def _memories(self, operand: OperandName) -> Iterator[tuple[int, Sram | None]]:
         """Place and memory of the operand's nodes below its tensor in DRAM; the last is the array's."""
-        own = [(at, node.level) for at, node in enumerate(self.mapping.nodes)
-               if isinstance(node, Store) and node.operand == operand]  # fmt: skip
+        own = [
+            (at, node.level)
+            for at, node in enumerate(self.mapping.nodes)
+            if isinstance(node, Store) and node.operand == operand
+        ]
         if not own or own[-1][1] != ARRAY:
             raise ValueError(f"the innermost node of {operand} is not the array's")
-        for order, (at, level) in enumerate(own):
-            if level == ARRAY:
+        alone = all(level in (ARRAY, self.machine.dram.name) for _, level in own)
+        for at, level in own:
+            if level == ARRAY or (level == self.machine.dram.name and alone and operand == "output"):
                 yield at, None
             elif level != self.machine.dram.name:
-                yield at, self._sram(level)
-            elif own[order + 1][1] == ARRAY:
-                yield at, None
-
-    def _sram(self, level: str) -> Sram:
-        memory = self.machine.block(level)
-        if not isinstance(memory, Sram):
-            raise ValueError(f"{level} is not a memory")
-        return memory
+                yield at, self.machine.memory(level)
 
     def _port(self, memory: Sram | Dram | None) -> Port:
         return Port(self.table, memory)
