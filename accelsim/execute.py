@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean
@@ -109,7 +110,8 @@ def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
 def _wrong_k_tile(problem: Problem, visits: int, machine: Machine) -> Infeasible | None:
     """A scheme trained with a reduction tile runs only where psums leave the array every that many."""
     wanted = problem.psum.k_tile
-    given = spatial_widths(problem, machine.array).get(problem.reduction[-1], 1)
+    widths = spatial_widths(problem, machine.array)
+    given = math.prod(widths.get(dim, 1) for dim in problem.reduction)
     if wanted is None or visits == 1 or wanted == given:
         return None
     lever = "train the psum scheme with this k_tile, or change the array's reduction width"

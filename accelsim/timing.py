@@ -68,7 +68,7 @@ def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine
     loops = step_loops(mapping, machine)
     nest = trips_of(problem, loops)
     total, outer = math.prod(nest), nest[0] if nest else 1
-    if loops and loops[0].dim in (halo_dims(problem) or ()):
+    if loops and loops[0].dim in halo_dims(problem):
         outer = 1  # a conv's tiles differ with where they meet the padding: no trip repeats another
     each = max(1, total // outer)
     kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))

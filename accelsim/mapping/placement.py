@@ -117,7 +117,7 @@ class _Placer:
     def __init__(self, problem: Problem, loops: tuple[Loop, ...], machine: Machine) -> None:
         self.problem = problem
         self.loops = loops
-        for dim in halo_dims(problem) or ():
+        for dim in halo_dims(problem):
             chunks_within_reach(problem.extent(dim), dim, loops)
         self.machine = machine
         self.psum_stores = psum_stores(problem, loops)

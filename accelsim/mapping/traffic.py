@@ -23,7 +23,9 @@ from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
@@ -60,6 +62,7 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
+        *_pass_flows(problem, mapping, machine),
     ]
     return tuple(flow for flow in flows if flow.count)
 
@@ -134,6 +137,16 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
         Flow(name, "psum", "requantise", steps, steps, steps * bits, steps * bits),
         Flow(name, "psum", "dequantise", reads, reads, reads * bits, reads * bits),
     ]
+
+
+def _pass_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
+    """In a PE grid the sums that several PEs have of an output meet when it leaves them, one pass less than PEs."""
+    if not isinstance(machine.array, PeGrid):
+        return []
+    above = mapping.loops_above("output", "array")
+    passes = pe_values(problem, "output", mapping.loops, len(above)) - tiling(problem, "output", above).total()
+    bits = passes * machine.array.accumulator_bits
+    return [Flow(machine.array.name, "psum", "pass", passes, passes, bits, bits)]
 
 
 def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:

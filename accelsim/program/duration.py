@@ -4,7 +4,8 @@ An instruction runs the loops below the innermost buffer node on the extents of 
 alike take equal time, so each kind of step is worked out once. An output crosses the psum ports only
 where it enters or leaves the accumulators: at the last visit as an ofmap value, before as a psum. A
 step that only brings more of the stream to the fold a systolic array is in adds its length and no
-second skew. A conv's pixels each read their own inputs here (padding not skipped), an upper bound.
+second skew. A flattened conv's pixels each read their own inputs here, an upper bound; those of a
+nested conv share them. Padding is not skipped.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
+from accelsim.mapping.halo import NESTED_PAIRS
 from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
+from accelsim.workload.trace import ConvDims
 
 STAYS, LEAVES_PSUM, LEAVES_OFMAP = 0, 1, 2
 
@@ -70,7 +74,7 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     ports: dict[str, int] = {}
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
     for (*sizes, enters, leaves, same_fold, ifmap, weight), count in zip(rows, times.tolist(), strict=True):
-        sized = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
+        sized = _part(problem, sizes)
         step = _Step(sized, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
         need, load = _compute(step, inner, machine.array)
         port = _port_cycles(step, inner, machine, visits, buffered)
@@ -100,12 +104,28 @@ class WholeWork:
 def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWork:
     """The op as a single instruction, whose steps need not be listed."""
     visits = tiling(problem, "output", mapping.loops).most_visits
-    step = _Step(dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
+    step = _Step(problem if problem.nested else dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
     need, load = _compute(step, mapping.loops, machine.array)
     buffered = mapping.store("output", machine.psum_buffer.name) is not None
     port = _port_cycles(step, mapping.loops, machine, visits, buffered)
     lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
     return WholeWork(_lasts(need, load, port, machine), need, tuple(port.items()), problem.macs, lanes)
+
+
+def _part(problem: Problem, sizes: Sequence[int]) -> Problem:
+    """A step's share of the problem, as if it lay away from the padding."""
+    extents = tuple(zip(problem.dims, sizes, strict=True))
+    conv = problem.conv
+    if conv is None or not problem.nested:
+        return dataclasses.replace(problem, extents=extents, conv=None)
+    size = dict(extents)
+    h, w = (
+        (size[outputs] - 1) * conv.stride[axis] + (size[taps] - 1) * conv.dilation[axis] + 1
+        for axis, (outputs, taps) in enumerate(NESTED_PAIRS)
+    )
+    n, groups, c, k, r, s = (size[name] for name in ("n", "groups", "c", "k", "r", "s"))
+    part = ConvDims(n, groups, c, k, h, w, r, s, conv.stride, (0, 0), conv.dilation)
+    return dataclasses.replace(problem, extents=extents, conv=part)
 
 
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
@@ -138,9 +158,9 @@ def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
     return (~steps.changes(fixed, len(steps.loops))).astype(np.int64)
 
 
-def stream_dims(problem: Problem, array: AdderTree | Systolic) -> tuple[str, ...]:
+def stream_dims(problem: Problem, array: Array) -> tuple[str, ...]:
     """The dims that stream through a systolic fold: those the stationary operand does not depend on."""
-    if isinstance(array, AdderTree):
+    if not isinstance(array, Systolic):
         return ()
     if array.dataflow == "weight_stationary":
         return problem.irrelevant("weight")
@@ -152,10 +172,18 @@ def _pieces(step: Problem, inner: Sequence[Loop]) -> int:
     return math.prod(chunk_count(extent, dim, inner) for dim, extent in step.extents)
 
 
-def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) -> tuple[int, int]:
+def _widest(step: Problem, dim: str, inner: Sequence[Loop]) -> int:
+    """Most indices of `dim` in one piece of a step."""
+    return min([step.extent(dim), *(loop.step for loop in inner if loop.dim == dim)])
+
+
+def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int]:
     """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
         return array.cycles(_pieces(step.problem, inner)), 0
+    if isinstance(array, PeGrid):
+        summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
+        return array.cycles(_pieces(step.problem, inner), summed), 0
     row, column = spatial_widths(step.problem, array)
     streams = stream_dims(step.problem, array)
     size = step.problem.extent
@@ -171,7 +199,7 @@ def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) ->
     return (length, 0) if step.same_fold and folds == 1 else (total, load)
 
 
-def _cold_load(array: AdderTree | Systolic) -> int:
+def _cold_load(array: Array) -> int:
     """An overlapped load has no fold to hide behind the first time."""
     if isinstance(array, Systolic) and array.overlapped_load:
         return array.load_cycles(array.rows, array.cols)

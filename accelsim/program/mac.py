@@ -21,7 +21,7 @@ import numpy as np
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.halo import halo_dims, halo_values
+from accelsim.mapping.halo import halo_pairs, halo_values
 from accelsim.mapping.nest import Loop, Mapping, Store
 from accelsim.mapping.placement import buffer_of, psum_stores
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
@@ -120,14 +120,14 @@ def _tiles(problem: Problem, steps: Steps, depth: int, node: Store) -> Tiles:
 
 def _values(problem: Problem, steps: Steps, depth: int, operand: OperandName) -> Ints:
     """Elements of the operand's tile at every step."""
-    joint = halo_dims(problem) if operand == "ifmap" else None
+    pairs = halo_pairs(problem) if operand == "ifmap" else ()
     values = np.ones(steps.count, np.int64)
     for dim in problem.relevant(operand):
-        if joint is None or dim not in joint:
+        if not any(dim in pair for pair in pairs):
             values = values * steps.ranges(dim, depth)[1]
-    if joint:
-        row, red = (steps.ranges(dim, depth)[0] for dim in joint)
-        values = values * halo_values(problem, steps.loops[:depth], row, red)
+    for pair in pairs:
+        row, red = (steps.ranges(dim, depth)[0] for dim in pair)
+        values = values * halo_values(problem, pair, steps.loops[:depth], row, red)
     return values
 
 

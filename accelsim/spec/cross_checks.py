@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer
+from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer, ConvUnroll, MatmulUnroll, PeGridArray
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
@@ -182,6 +183,37 @@ def _array_can_be_built(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("array",), found, f"at most {MAX_MULTIPLIERS} in all")
 
 
+def _unrolling_fits(spec: ArchSpec) -> Iterator[Clash]:
+    for path, side, pes in _unrolled_sides(spec):
+        dims = [unrolled.dim for unrolled in side]
+        twice = sorted({dim for dim in dims if dims.count(dim) > 1})
+        if twice:
+            yield Clash(path, f"{', '.join(twice)} stands here twice", "give each dim one entry a side")
+        width = math.prod(unrolled.width or 1 for unrolled in side)
+        if width > pes:
+            found = f"{' x '.join(str(unrolled.width) for unrolled in side if unrolled.width)} = {width} PEs of {pes}"
+            yield Clash(path, found, f"widths that multiply to at most array.{path[-1]} = {pes}")
+
+
+def _row_stationary_unrolls_rows(spec: ArchSpec) -> Iterator[Clash]:
+    if not isinstance(spec.array, PeGridArray) or spec.array.dataflow != "row_stationary":
+        return
+    for side, dim in (("rows", "r"), ("cols", "p")):
+        dims = [unrolled.dim for unrolled in getattr(spec.array.unroll.conv, side)]
+        if dim not in dims:
+            found = f"row_stationary unrolls {dim} of a conv over the {side}, and here is only {', '.join(dims)}"
+            fix = f"add {dim}, or choose another array.dataflow"
+            yield Clash(("array", "unroll", "conv", side), found, fix)
+
+
+def _unrolled_sides(spec: ArchSpec) -> Iterator[tuple[DataPath, tuple[MatmulUnroll | ConvUnroll, ...], int]]:
+    array = spec.array
+    if isinstance(array, PeGridArray):
+        for name, sides in (("matmul", array.unroll.matmul), ("conv", array.unroll.conv)):
+            yield ("array", "unroll", name, "rows"), sides.rows, array.rows
+            yield ("array", "unroll", name, "cols"), sides.cols, array.cols
+
+
 ON_CHIP = ("memories", "buffers")
 
 RULES: tuple[Rule, ...] = (
@@ -199,6 +231,8 @@ RULES: tuple[Rule, ...] = (
     Rule(("psum_engine", "array"), _engine_narrows),
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
+    Rule(("array",), _unrolling_fits),
+    Rule(("array",), _row_stationary_unrolls_rows),
 )
 
 

@@ -28,6 +28,8 @@ Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=Tr
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
+GridDataflow = Literal[Dataflow, "row_stationary"]
+SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
 class SpecModel(BaseModel):
@@ -63,8 +65,9 @@ class AdderTreeArray(SpecModel):
     """Width of an accumulator, and of a partial sum that has no scheme of its own."""
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to sum out; paid once per array instruction."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, and Po unrolls q)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
     area_mm2: Positive | None = None
@@ -91,10 +94,75 @@ class SystolicArray(SpecModel):
     """Whether filling the stationary operand adds to each fold or hides behind the previous one."""
     ragged_fold: Literal["full", "trimmed"] = "full"
     """Whether an edge fold takes the time of a full one or only of the rows and columns it uses."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, with q as the row)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
+    area_mm2: Positive | None = None
+    """Area of the whole array, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power of the whole array, mW."""
+
+
+class MatmulUnroll(SpecModel):
+    dim: Literal["b", "g", "m", "k", "n"]
+    """Loop of a matmul: batch, query heads per KV head, rows, reduction, columns."""
+    width: Size | None = None
+    """At most so many indices at once; left out, as many as the other dims of this side leave room for."""
+
+
+class ConvUnroll(SpecModel):
+    dim: Literal["groups", "n", "p", "q", "c", "r", "s", "k"]
+    """Loop of a conv: groups, images, output rows and columns, channels, kernel rows and columns, filters."""
+    width: Size | None = None
+    """At most so many indices at once; left out, as many as the other dims of this side leave room for."""
+
+
+class MatmulSides(SpecModel):
+    rows: Annotated[tuple[MatmulUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the rows."""
+    cols: Annotated[tuple[MatmulUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the columns; a dim of the rows may come again, and is then the product wide."""
+
+
+class ConvSides(SpecModel):
+    rows: Annotated[tuple[ConvUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the rows."""
+    cols: Annotated[tuple[ConvUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the columns; a dim of the rows may come again, and is then the product wide."""
+
+
+class Unrolling(SpecModel):
+    matmul: MatmulSides
+    """What the PEs unroll of a matmul."""
+    conv: ConvSides
+    """What the PEs unroll of a conv, whose loops are all walked one by one."""
+
+
+class PeGridArray(SpecModel):
+    """rows x cols processing elements, one MAC a cycle each, that unroll any loops."""
+
+    kind: Literal["pe_grid"]
+    dataflow: GridDataflow
+    """Loop order. row_stationary unrolls r over rows and p over columns, and slides along q."""
+    rows: Size
+    """Rows of PEs."""
+    cols: Size
+    """Columns of PEs."""
+    unroll: Unrolling
+    """Loops that run side by side; those of a reduction add up from PE to PE."""
+    operand_bits: Bits = 8
+    """Widest operand a multiplier takes in one cycle."""
+    accumulator_bits: Bits = 32
+    """Width of an accumulator, and of a partial sum that has no scheme of its own."""
+    pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
+    """Cycles from operands in to a PE's product out; paid once per array instruction, and so is a cycle
+    for every PE that a sum passes on its way."""
+    mac_energy_pj: Cost | None = None
+    """Energy of one multiply-accumulate, pJ."""
+    pass_energy_pj: Cost | None = None
+    """Energy to hand one partial sum to the next PE, pJ."""
     area_mm2: Positive | None = None
     """Area of the whole array, mm2."""
     leakage_mw: Cost | None = None
@@ -229,7 +297,7 @@ class ArchSpec(SpecModel):
     description: str = ""
     """One line for `accelsim list`."""
     technology: Technology
-    array: Annotated[AdderTreeArray | SystolicArray, Field(discriminator="kind")]
+    array: Annotated[AdderTreeArray | SystolicArray | PeGridArray, Field(discriminator="kind")]
     memories: tuple[Memory, ...] = ()
     """Memories between DRAM and the buffers, outermost first."""
     buffers: Buffers = Buffers()

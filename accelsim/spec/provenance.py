@@ -41,9 +41,9 @@ def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]
     for name, value in model:
         if isinstance(value, SpecModel):
             yield from _leaves(value, (*path, name))
-        elif name == "memories":
-            for index, memory in enumerate(value):
-                yield from _leaves(memory, (*path, name, index))
+        elif isinstance(value, tuple) and any(isinstance(item, SpecModel) for item in value):
+            for index, item in enumerate(value):
+                yield from _leaves(item, (*path, name, index))
         else:
             yield (*path, name), value
 

@@ -206,7 +206,7 @@ class _Reader:
 
     def _too_deep(self, event: yaml.Event, path: DataPath) -> NoReturn:
         """Stop reading: parsers take quadratic time over deep nesting."""
-        self._fault(event, path[:3], f"nested over {MAX_DEPTH} deep", "a spec has four levels at most")
+        self._fault(event, path[:3], f"nested over {MAX_DEPTH} deep", "a spec has six levels at most")
         raise UserError(self.document.faults)
 
     def _skip(self, event: yaml.Event, path: DataPath) -> None:

@@ -83,7 +83,7 @@ def specs(draw: Draw) -> dict[str, Any]:
         "dataflow": draw(st.sampled_from(("weight_stationary", "input_stationary", "output_stationary"))),
         "operand_bits": operand,
         "accumulator_bits": accumulator,
-        "spatial_reduction": draw(st.sampled_from(("flatten_crs", "channels_only"))),
+        "spatial_reduction": draw(st.sampled_from(("flatten_crs", "channels_only", "nested"))),
     }
     size = st.sampled_from((1, 2, 3, 4, 5, 8, 13, 16, 31, 32, 64, 100, 1024))
     if array["kind"] == "adder_tree":

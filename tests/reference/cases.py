@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -20,13 +20,15 @@ from accelsim.hardware.sram import Sram
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem, conv_problem, matmul_problem
 from accelsim.schemes import PsumScheme
-from accelsim.spec.models import ArchSpec
+from accelsim.spec.models import ArchSpec, SpatialReduction
 from accelsim.workload.trace import ConvDims, MatmulDims
 
 MOST_MACS = 1200
 LARGEST_SIZE = 12
 LEVELS = ("far", "near")
 DATAFLOWS = ("weight_stationary", "input_stationary", "output_stationary")
+RULES: tuple[SpatialReduction, ...] = ("flatten_crs", "channels_only", "nested")
+MATMUL_DIMS, CONV_DIMS = ("b", "g", "m", "k", "n"), ("groups", "n", "p", "q", "c", "r", "s", "k")
 
 Case = TypeVar("Case")
 
@@ -43,10 +45,10 @@ def psum_scheme(rng: random.Random) -> PsumScheme:
     return PsumScheme(rng.choice([4, 7, 8]), rng.randint(1, 4))
 
 
-def problem_of(rng: random.Random, size: int) -> Problem:
-    """A matmul or conv of at most MOST_MACS, extents up to about `size`."""
+def problem_of(rng: random.Random, size: int, rules: Sequence[SpatialReduction] = RULES) -> Problem:
+    """A matmul or conv of at most MOST_MACS, extents up to about `size`; a conv walked by one of the rules."""
     while True:
-        problem = rng.choice([_matmul, _conv])(rng, size)
+        problem = _matmul(rng, size) if rng.random() < 0.5 else _conv(rng, size, rng.choice(rules))
         if math.prod(extent for _, extent in problem.extents) <= MOST_MACS:
             return problem
 
@@ -57,7 +59,7 @@ def _matmul(rng: random.Random, size: int) -> Problem:
     return matmul_problem(MatmulDims(b, g, m, k, n), *_widths(rng), psum_scheme(rng), bias_values=rng.choice([0, n]))
 
 
-def _conv(rng: random.Random, size: int) -> Problem:
+def _conv(rng: random.Random, size: int, rule: SpatialReduction) -> Problem:
     """Strided, grouped, depthwise, dilated, padded; a kernel may be larger than its input."""
     n, groups, c, k = rng.choice([(1, 1, 2, 3), (1, 1, 3, 2), (2, 1, 1, 2), (1, 2, 2, 1), (1, 3, 1, 1), (1, 1, 5, 1)])
     most = min(size, 4)
@@ -69,7 +71,6 @@ def _conv(rng: random.Random, size: int) -> Problem:
         for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
     )
     conv = ConvDims(n, groups, c, k, h, w, r, s, stride, padding, dilation)
-    rule: Literal["flatten_crs", "channels_only"] = "flatten_crs" if rng.random() < 0.5 else "channels_only"
     return conv_problem(conv, *_widths(rng), psum_scheme(rng), rule, bias_values=rng.choice([0, groups * k]))
 
 
@@ -78,9 +79,9 @@ def _widths(rng: random.Random) -> tuple[int, int, int]:
     return ifmap, weight, ofmap
 
 
-def nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping]:
+def nest_of(rng: random.Random, size: int, rules: Sequence[SpatialReduction] = RULES) -> tuple[Problem, Mapping]:
     """Any loops in any order (steps need not divide, nor shrink), storage anywhere among them."""
-    problem = problem_of(rng, size)
+    problem = problem_of(rng, size, rules)
     extents = dict(problem.extents)
     dims = [dim for dim, extent in problem.extents if extent > 1] or [problem.row]
     nodes: list[Node] = []
@@ -120,16 +121,43 @@ def _full_size(spec: str) -> Machine:
 
 def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
     """An array a few lanes wide with buffers of a few words, far below what a spec may say."""
-    array: dict[str, Any] = {"dataflow": rng.choice(DATAFLOWS)}
-    if rng.random() < 0.5:
-        array |= {"kind": "adder_tree"} | {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}
+    kind = rng.choice(["adder_tree", "systolic", "pe_grid"])
+    array: dict[str, Any] = {"kind": kind, "dataflow": rng.choice(DATAFLOWS)}
+    if kind == "adder_tree":
+        array |= {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}
+    elif kind == "systolic":
+        array |= {"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
     else:
-        array |= {"kind": "systolic", "rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
+        array = _grid(rng)
     spec = arch(array, rng.choice(["through", "bypass"]), rng.choice([0.0, 2.0, 10.0]))
     machine = _full_size(spec.model_dump_json())
     for sram in machine.memories:
         machine = machine.with_memory(_shrunk(rng, sram))
     return spec, machine
+
+
+def _grid(rng: random.Random) -> dict[str, Any]:
+    """PEs that unroll one to three dims a side, each with a width or with what is left."""
+    rows, cols = rng.randint(1, 6), rng.randint(1, 6)
+    sides = {
+        name: {side: _side(rng, dims, pes) for side, pes in (("rows", rows), ("cols", cols))}
+        for name, dims in (("matmul", MATMUL_DIMS), ("conv", CONV_DIMS))
+    }
+    dataflow = rng.choice([*DATAFLOWS, "row_stationary"])
+    if dataflow == "row_stationary":
+        for side, dim in (("rows", "r"), ("cols", "p")):
+            if all(unrolled["dim"] != dim for unrolled in sides["conv"][side]):
+                sides["conv"][side] += ({"dim": dim, "width": rng.choice([None, 1])},)
+    return {"kind": "pe_grid", "dataflow": dataflow, "rows": rows, "cols": cols, "unroll": sides}
+
+
+def _side(rng: random.Random, dims: tuple[str, ...], pes: int) -> tuple[dict[str, Any], ...]:
+    side, left = [], pes
+    for dim in rng.sample(dims, rng.randint(1, 3)):
+        width = rng.choice([None, rng.randint(1, left)])
+        left //= width or 1
+        side.append({"dim": dim, "width": width})
+    return tuple(side)
 
 
 def _shrunk(rng: random.Random, sram: Sram) -> Sram:
@@ -138,14 +166,20 @@ def _shrunk(rng: random.Random, sram: Sram) -> Sram:
     return dataclasses.replace(sram, word_bits=word_bits, capacity_bits=words * word_bits + rng.randint(0, 31))
 
 
+def rules_of(spec: ArchSpec) -> tuple[SpatialReduction, ...]:
+    """How the array may walk a conv."""
+    return ("nested",) if spec.array.kind == "pe_grid" else RULES
+
+
 def placed_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
-    return problem_of(rng, size), *machine_of(rng)
+    spec, machine = machine_of(rng)
+    return problem_of(rng, size, rules_of(spec)), spec, machine
 
 
 def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
     """A random nest whose inner storage level is the machine's buffers; sometimes outputs bypass theirs."""
-    problem, nest = nest_of(rng, size)
-    _, machine = machine_of(rng)
+    spec, machine = machine_of(rng)
+    problem, nest = nest_of(rng, size, rules_of(spec))
     names = {"ifmap": machine.ifmap_buffer.name, "weight": machine.weight_buffer.name}
     if rng.random() < 0.7:
         names["output"] = machine.psum_buffer.name
@@ -179,13 +213,14 @@ def chain_machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
 
 
 def chain_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
-    return problem_of(rng, size), *chain_machine_of(rng)
+    spec, machine = chain_machine_of(rng)
+    return problem_of(rng, size, rules_of(spec)), spec, machine
 
 
 def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
     """A random nest with storage in any memories of each operand's chain, some or all of them passed by."""
-    problem, nest = nest_of(rng, size)
-    _, machine = chain_machine_of(rng)
+    spec, machine = chain_machine_of(rng)
+    problem, nest = nest_of(rng, size, rules_of(spec))
     nodes: list[Node] = list(nest.loops)
     for operand in OPERANDS:
         position = 0

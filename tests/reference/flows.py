@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.problem import OperandName, Problem
 from tests.reference.walk import NodeWalk, Walk, words_of
@@ -41,6 +42,9 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
     """Every flow of the walked nest: across each boundary between two levels that hold the operand, both ends."""
     table = FlowTable()
     table.add(("array", "", "mac"), walked.macs, walked.macs, 0, 0)
+    if isinstance(machine.array, PeGrid):
+        bits, passes = machine.array.accumulator_bits, walked.nodes["output", "array"].passes()
+        table.add(("array", "psum", "pass"), passes, passes, bits, passes * bits)
     for operand, bits in (("ifmap", problem.ifmap_bits), ("weight", problem.weight_bits)):
         for upper, lower, log in _boundaries(machine, walked, operand):
             _end(table, machine, upper, operand, "read", log.total, bits)

@@ -27,8 +27,10 @@ from accelsim.spec import (
 from accelsim.spec.cross_checks import RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
-SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "shared_l2_edge",
-           "systolic_32x32")  # fmt: skip
+SHIPPED = (
+    "apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "row_stationary_12x14",
+    "shared_l2_edge", "systolic_32x32",
+)  # fmt: skip
 
 GOOD = """\
 spec_version: 1
@@ -97,7 +99,7 @@ BAD = [
     ("  po: 16", "  po: 16\n  ? [a]\n  : 1", 11, "array", "as a key", "a key is a word"),
     ("weight_stationary", "weight_stationry", 9, "array.dataflow", "weight_stationry", "'weight_stationary'"),
     ("kind: adder_tree", "kind: systolc", 8, "array.kind", "systolc", "did you mean 'systolic'"),
-    ("  kind: adder_tree\n", "", 7, "array.kind", "missing", "adder_tree, systolic"),
+    ("  kind: adder_tree\n", "", 7, "array.kind", "missing", "adder_tree, pe_grid, systolic"),
     ("node_nm: 28", "node_nm: 28nm", 4, "technology.node_nm", "unit is already in the key", "write 28;"),
     ("voltage_v: 0.9", "voltage_v: .nan", 5, "technology.voltage_v", ".nan, not a finite", "at most 1.8"),
     ("clock_mhz: 500", "clock_mhz: .inf", 6, "technology.clock_mhz", ".inf", "at least 0.001 and at most 10000"),
@@ -233,7 +235,7 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 
 def test_every_rule_has_a_case() -> None:
-    assert len(RULES) == len(CLASHES)
+    assert len(RULES) == len(CLASHES) + 2  # the two of a pe_grid are in test_pe_grid_spec.py
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:
