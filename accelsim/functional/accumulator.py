@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -50,12 +51,15 @@ class Accumulator:
         self.final = SumRange(FINAL_BITS)
         self.most_steps = 0
         self.requantised = self.dequantised = 0
+        self.passed = 0
+        """Sums of single PEs that joined another's, were every product of a piece another PE's."""
         self._steps = np.zeros(layout.shape, np.int64)
         self._summed = np.zeros(layout.shape, np.int64)
         self._reductions = reductions
         self._rule, self._offset = rule, offset
         self._tile = TileKeeper(layout)
         self._visit = Visit({})
+        self._lanes: set[tuple[int, ...]] = set()
         self._parent = parent
         parent.below = self
 
@@ -66,11 +70,13 @@ class Accumulator:
         self._tile.turn_to(visit)
         self._visit = visit
         self._sums[self._tile.index] = 0
+        self._lanes.clear()
 
-    def add(self, index: Index, products: Ints, reductions: int) -> None:
-        """Add the sums of `reductions` products to the outputs under `index`."""
+    def add(self, index: Index, products: Ints, reductions: int, lanes: tuple[int, ...]) -> None:
+        """Add the sums of `reductions` products to the outputs under `index`, `lanes` of them at once (by dim)."""
         self._sums[index] += products.reshape(self._sums[index].shape)
         self._summed[index] += reductions
+        self._lanes.add(lanes)
 
     def leave(self) -> None:
         if self._tile.empty:
@@ -80,6 +86,7 @@ class Accumulator:
         last = summed == self._reductions
         self.most_steps = max(self.most_steps, step + 1)
         total = self._sums[index]
+        self.passed += total.size * (_places(frozenset(self._lanes)) - 1)
         earlier = steps_read(step, last, rule.group_size)
         for other in earlier:
             stored = self._parent.take_psums(other % rule.group_size, index, sizes)
@@ -99,6 +106,15 @@ class Accumulator:
             self._parent.put_psums(step % rule.group_size, index, stored, sizes)
         self._steps[index] = step + 1
         self._tile.forget()
+
+
+@cache
+def _places(boxes: frozenset[tuple[int, ...]]) -> int:
+    """How many places some boxes, all from the origin, cover together."""
+    covered = np.zeros([max(extents) for extents in zip(*boxes, strict=True)], np.bool_)
+    for box in boxes:
+        covered[tuple(slice(extent) for extent in box)] = True
+    return int(np.count_nonzero(covered))
 
 
 def _same(values: Ints) -> int:

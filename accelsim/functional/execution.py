@@ -22,6 +22,7 @@ from accelsim.functional.operands import Operands, checked_operands
 from accelsim.functional.psums import ApsqPsums, PlainPsums, PsumRule
 from accelsim.functional.tiles import Ranges, Visit
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.lower import psum_fault
 from accelsim.mapping.nest import Loop, Mapping
 from accelsim.mapping.problem import Problem
@@ -91,6 +92,8 @@ def run(
     rule.check(array.most_steps)
     array.final.check(name, "bias", "its outputs with bias and zero-point correction")
     table.operations(ARRAY, "", "mac", problem.macs, 0)
+    if isinstance(machine.array, PeGrid):
+        table.operations(machine.array.name, "psum", "pass", array.passed, machine.array.accumulator_bits)
     saturated = 0
     if isinstance(rule, ApsqPsums) and machine.psum_engine is not None:
         saturated = rule.saturated
@@ -150,4 +153,4 @@ class _Walker:
                 visit = Visit(ranges, node.dim, node.step)
             elif at in self._nodes.at:
                 self._nodes.at[at].arrive(visit)
-        self._multiply(ranges)
+        self._multiply(visit)

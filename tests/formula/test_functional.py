@@ -125,7 +125,7 @@ def _groups_cross_levels(problem: Problem, mapping: Mapping) -> bool:
     """
     if problem.psum.group_size == 1:
         return False
-    logs = walk(problem, mapping).nodes
+    logs = walk(problem, mapping, pes=False).nodes
     array = logs["output", "array"].visits
     return any(
         1 < visits < array[output]

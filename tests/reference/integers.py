@@ -94,19 +94,29 @@ def _products(problem: Problem, ranges: dict[str, range], ifmap: Ints, weight: I
         for b, g, m, k, n in itertools.product(*(ranges[dim] for dim in "bgmkn")):
             yield (b, g, m, n), int(ifmap[b, g, m, k]) * int(weight[b, k, n])
         return
-    for group, pixel, filter_, tap in itertools.product(ranges["groups"], ranges["pq"], ranges["k"], _taps(ranges)):
-        image, inside = divmod(pixel, conv.p * conv.q)
-        p, q = divmod(inside, conv.q)
-        at, c = (tap, None) if isinstance(tap, int) else tap
-        if c is None:
-            at, c = divmod(at, conv.c)
-        r, s = divmod(at, conv.s)
+    for group, (image, p, q), column, (r, s, c) in itertools.product(
+        ranges["groups"], _pixels(problem, ranges), ranges["k"], _taps(problem, ranges)
+    ):
         y = p * conv.stride[0] + r * conv.dilation[0] - conv.padding[0]
         x = q * conv.stride[1] + s * conv.dilation[1] - conv.padding[1]
         value = int(ifmap[image, group * conv.c + c, y, x]) if y in range(conv.h) and x in range(conv.w) else 0
-        column = group * conv.k + filter_
-        yield (image, column, p, q), value * int(weight[column, c, r, s])
+        filter_ = group * conv.k + column
+        yield (image, filter_, p, q), value * int(weight[filter_, c, r, s])
 
 
-def _taps(ranges: dict[str, range]) -> list[int] | list[tuple[int, int]]:
-    return list(ranges["rsc"]) if "rsc" in ranges else list(itertools.product(ranges["rs"], ranges["c"]))
+def _pixels(problem: Problem, ranges: dict[str, range]) -> list[tuple[int, ...]]:
+    conv = problem.conv
+    assert conv is not None
+    if "pq" not in ranges:
+        return list(itertools.product(*(ranges[dim] for dim in "npq")))
+    return [(at // (conv.p * conv.q), at // conv.q % conv.p, at % conv.q) for at in ranges["pq"]]
+
+
+def _taps(problem: Problem, ranges: dict[str, range]) -> list[tuple[int, ...]]:
+    conv = problem.conv
+    assert conv is not None
+    if "rsc" in ranges:
+        return [(at // (conv.s * conv.c), at // conv.c % conv.s, at % conv.c) for at in ranges["rsc"]]
+    if "rs" in ranges:
+        return [(at // conv.s, at % conv.s, c) for at in ranges["rs"] for c in ranges["c"]]
+    return list(itertools.product(*(ranges[dim] for dim in "rsc")))
