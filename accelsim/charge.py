@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
@@ -11,13 +12,19 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow
 from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row
+from accelsim.stalls import apportioned
 from accelsim.workload.trace import Op, Phase
 
 
 def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> list[Row]:
-    """Dynamic rows from the flows, then one leakage row per block for the op's duration."""
+    """Dynamic rows from the flows, then one leakage row per block for the op's duration.
+
+    What the DRAM moves has three rows an operand: `read` or `write` (column access), `activate` and, on
+    the link, `io`.
+    """
     blocks = {block.name: block for block in machine.blocks()}
     rows = [_dynamic(phase, op, flow, blocks[flow.block]) for flow in outcome.flows]
+    rows += _dram_rows(phase, op, outcome.flows, machine.dram)
     return rows + [_leakage(phase, op, block, outcome.cycles, machine) for block in machine.blocks()]
 
 
@@ -43,6 +50,8 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         mapping=outcome.mapping,
         timing=outcome.timing.method,
         resources=resources,
+        stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
+        prefetch_saved_cycles=outcome.prefetch_saved_cycles,
         lower_bounds=_lower_bounds(op, outcome, machine),
     )
 
@@ -58,18 +67,45 @@ def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
     )  # fmt: skip
 
 
-def flow_cost(flow: Flow, block: Block) -> Cost:
-    """Energy of one of the flow's actions, pJ."""
-    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
-    return block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
+def flow_pj(flow: Flow, block: Block) -> float:
+    """Energy of a flow, pJ; of a DRAM's with activations and I/O."""
+    if isinstance(block, Dram):
+        return block.transfer_pj(flow.count)
+    return flow.count * block.actions[flow.action].energy_pj.value
 
 
 def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
-    cost = flow_cost(flow, block)
+    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
+    cost = block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
     return Row(
         phase.name, op.name, block.name, _level(block), _part(block), flow.operand, flow.action, flow.count,
-        flow.bits_useful, flow.bits_moved, flow.count * cost.value, cost.assumed,
+        flow.bits_useful, flow.bits_moved, flow.count * cost.value, _assumed(block, cost),
     )  # fmt: skip
+
+
+def _assumed(block: Block, cost: Cost) -> bool:
+    """Whether the energy rests on an assumption; how a DRAM's is split changes nothing about its sum."""
+    return block.pj_per_bit.assumed if isinstance(block, Dram) else cost.assumed
+
+
+def _dram_rows(phase: Phase, op: Op, flows: Sequence[Flow], dram: Dram) -> list[Row]:
+    """Activations and I/O of each operand, reads and writes together; their bits stand on the other rows."""
+    moved: dict[str, list[int]] = {}
+    for flow in flows:
+        if flow.block == dram.name:
+            moved.setdefault(flow.operand, []).append(flow.count)
+    rows = []
+    for operand, bits in moved.items():
+        for action, part, count in (
+            ("activate", "dram", sum(map(dram.activations, bits))),
+            ("io", "link", sum(bits)),
+        ):
+            cost = dram.actions[action].energy_pj
+            rows.append(Row(
+                phase.name, op.name, dram.name, _level(dram), part, operand, action, count, 0, 0, count * cost.value,
+                _assumed(dram, cost),
+            ))  # fmt: skip
+    return rows
 
 
 def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
@@ -102,6 +138,7 @@ def _scheme(op: Op, outcome: Outcome) -> str:
 
 def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
     dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
+    dram_bits += outcome.timing.next_bits - outcome.timing.preloaded_bits  # moved here, and not here
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
     return (
         (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),

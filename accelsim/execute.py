@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean
@@ -9,22 +10,27 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import map_fixed, spatial_widths
 from accelsim.mapping.lower import MacWork, Work
-from accelsim.mapping.nest import MAX_CHUNKS, TooManyChunks
+from accelsim.mapping.nest import MAX_CHUNKS, Mapping, TooManyChunks
 from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
+from accelsim.program.prefetch import Prefetch
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
+COMPUTE = ("array", "units")
+"""Resources whose instructions last as long as the slowest of several units and ports; any other is one by itself."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What one op costs: flows for energy, timing for cycles of the core clock.
 
-    `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text.
+    `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text,
+    `nest` the nest itself (None without MACs). `prefetch_saved_cycles` is what loading this op's
+    first weight tile early saved, what it cost the op before taken off.
     """
 
     flows: tuple[Flow, ...]
@@ -33,6 +39,8 @@ class Outcome:
     bound_by: str
     psum_visits: int
     mapping: str
+    nest: Mapping | None = None
+    prefetch_saved_cycles: int = 0
 
 
 def execute(work: Work, machine: Machine, spill: Spill) -> Outcome | Infeasible:
@@ -40,6 +48,19 @@ def execute(work: Work, machine: Machine, spill: Spill) -> Outcome | Infeasible:
     if isinstance(work, VectorProblem):
         return _execute_vector(work, machine)
     return _execute_mac(work, machine, spill)
+
+
+def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -> Outcome:
+    """The same op in the same mapping, with weights prefetched in it or before it."""
+    if isinstance(work, VectorProblem):
+        need = work.work
+        if need is None:
+            raise ValueError(f"{work.function} cannot run here")
+        return _outcome(outcome.flows, time_vector(work, need, outcome.flows, machine, prefetch), machine, 0, None)
+    if outcome.nest is None:
+        raise ValueError("the outcome of a matmul or conv holds its nest")
+    timing = time_mac(work.problem, outcome.nest, outcome.flows, machine, prefetch)
+    return _outcome(outcome.flows, timing, machine, outcome.psum_visits, outcome.nest)
 
 
 def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Infeasible:
@@ -63,7 +84,7 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     timing = time_mac(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
-    return _outcome(flows, timing, machine, visits, str(mapping))
+    return _outcome(flows, timing, machine, visits, mapping)
 
 
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:
@@ -81,22 +102,22 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
     flows = vector_flows(work, need, machine)
-    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, "")
+    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
 
 
-def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, mapping: str) -> Outcome:
+def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:
     counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     if counted != timing.dram_bits:
         raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
     busiest = max(timing.resources, key=lambda use: use.busy_fs)
     if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
         bound = "latency"
-    elif busiest.name == machine.dram.name:
-        bound = machine.dram.name
-    else:
+    elif busiest.name in COMPUTE:
         bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    else:
+        bound = busiest.name
     cycles = -(-timing.makespan_fs // machine.period_fs)
-    return Outcome(flows, timing, cycles, bound, visits, mapping)
+    return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
@@ -109,7 +130,8 @@ def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
 def _wrong_k_tile(problem: Problem, visits: int, machine: Machine) -> Infeasible | None:
     """A scheme trained with a reduction tile runs only where psums leave the array every that many."""
     wanted = problem.psum.k_tile
-    given = spatial_widths(problem, machine.array).get(problem.reduction[-1], 1)
+    widths = spatial_widths(problem, machine.array)
+    given = math.prod(widths.get(dim, 1) for dim in problem.reduction)
     if wanted is None or visits == 1 or wanted == given:
         return None
     lever = "train the psum scheme with this k_tile, or change the array's reduction width"

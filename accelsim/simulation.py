@@ -3,7 +3,8 @@
     Arch + Trace -> Machine -> per distinct op: mapping -> access counts -> instructions -> timeline
                  -> energy, cycles, area -> Report
 
-Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. (The module is not
+Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. Where the spec says
+`prefetch: weights`, an op's first weights may come in during the op before (`accelsim.prefetch`). (The module is not
 called `simulate` because importing it would then hide the function `accelsim.simulate`.)
 """
 
@@ -15,8 +16,9 @@ from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
 from accelsim.execute import Outcome, execute
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.lower import Work, check_psum_schemes, lower
+from accelsim.mapping.lower import Work, check_psum_schemes, has_stored_weight, lower
 from accelsim.mapping.placement import Infeasible
+from accelsim.prefetch import Prefetcher, Step
 from accelsim.report.invariants import check
 from accelsim.report.report import InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
 from accelsim.spec import ArchSpec, spec_hash
@@ -38,12 +40,16 @@ def simulate(arch: ArchSpec, trace: Trace) -> Report:
     rows: list[Row] = []
     ops: list[OpRow] = []
     infeasible: list[InfeasibleRow] = []
+    prefetcher = Prefetcher(machine) if arch.mapping.prefetch == "weights" else None
     for phase in trace.phases:
+        steps = []
         for op in phase.ops:
             work = lower(op, tensors, machine)
             if work not in outcomes:
                 outcomes[work] = execute(work, machine, arch.mapping.spill)
-            outcome = outcomes[work]
+            steps.append(Step(work, outcomes[work], has_stored_weight(op, tensors)))
+        found = [step.outcome for step in steps] if prefetcher is None else prefetcher.run(steps)
+        for op, outcome in zip(phase.ops, found, strict=True):
             if isinstance(outcome, Infeasible):
                 infeasible.append(_infeasible_row(phase, op, outcome))
                 continue

@@ -25,6 +25,7 @@ from accelsim.cli.listing import list_, schema
 from accelsim.cli.reproducing import reproduce
 from accelsim.cli.simulating import simulate
 from accelsim.cli.sweeping import sweep
+from accelsim.cli.validating import validate
 from accelsim.errors import UserError
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -102,7 +103,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, sweep, diff, area, explain, trace, list_, schema, reproduce):
+for command in (simulate, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
     cli.add_command(command)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
-from accelsim.hardware.systolic import Systolic
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 
 FS_PER_NS = 1_000_000
 PORT_COLUMNS = ("buffer", ">reads", ">array takes", ">writes", ">array gives", "limits")
@@ -57,12 +57,14 @@ def port_rows(machine: Machine) -> list[tuple[str, ...]]:
     return rows
 
 
-def _array_bits(array: AdderTree | Systolic) -> tuple[int, int, int, int]:
+def _array_bits(array: Array) -> tuple[int, int, int, int]:
     """Bits in a cycle: ifmap in, weight in, psum in, psum or ofmap out."""
     out = array.outputs_per_cycle * array.accumulator_bits
     psum = (0, 0) if array.dataflow == "output_stationary" else (out, out)  # ofmaps leave once per reduction
     if isinstance(array, AdderTree):
         ifmap, weight = array.po * array.pci, array.pci * array.pco
+    elif isinstance(array, PeGrid):
+        ifmap, weight = array.values_per_cycle("ifmap"), array.values_per_cycle("weight")
     elif array.dataflow == "input_stationary":  # the inputs load a row of columns, the weights stream by rows
         ifmap, weight = array.cols, array.rows
     else:

@@ -10,6 +10,7 @@ from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
 from accelsim.hardware.block import Block
 from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
+from accelsim.hardware.pe_grid import PeGrid, build_pe_grid
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
 from accelsim.hardware.sram import OperandName, Sram, build_sram
 from accelsim.hardware.systolic import Systolic, build_systolic
@@ -19,6 +20,8 @@ from accelsim.spec import models
 
 FS_PER_US = 1_000_000_000
 _OPERANDS: dict[str, OperandName] = {"ifmap": "ifmap", "weight": "weight", "psum": "output"}
+
+Array = AdderTree | Systolic | PeGrid
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Machine:
 
     name: str
     process: Process
-    array: AdderTree | Systolic
+    array: Array
     memories: tuple[Sram, ...]
     psum_engine: PsumEngine | None
     lut_unit: LutUnit
@@ -151,7 +154,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     memories = _build_memories(spec, process)
     lut = build_lut_unit(spec.lut_unit, process)
     vector = build_vector_unit(spec.vector_unit, process)
-    dram = build_dram(spec.dram)
+    dram = build_dram(spec.dram, where)
     on_core = [*memories, array, *([] if engine is None else [engine]), lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
     die = Node("die", children=(core,), process=process)
@@ -159,10 +162,12 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     return Machine(spec.name, process, array, memories, engine, lut, vector, dram, root)
 
 
-def _build_array(spec: models.AdderTreeArray | models.SystolicArray, process: Process) -> AdderTree | Systolic:
+def _build_array(spec: models.AdderTreeArray | models.SystolicArray | models.PeGridArray, process: Process) -> Array:
     if isinstance(spec, models.AdderTreeArray):
         return build_adder_tree(spec, process)
-    return build_systolic(spec, process)
+    if isinstance(spec, models.SystolicArray):
+        return build_systolic(spec, process)
+    return build_pe_grid(spec, process)
 
 
 def _build_memories(spec: models.ArchSpec, process: Process) -> tuple[Sram, ...]:

@@ -1,4 +1,4 @@
-"""What every array of multipliers shares: area and leakage of its PEs, and the contract of both kinds.
+"""What every array of multipliers shares: area and leakage of its PEs, and the contract of all kinds.
 
 Area and leakage per PE are BitFusion's single fixed-precision PE at 45 nm (its multiplier,
 accumulator and registers), a power law in the operand width, scaled to the node. The whole PE is
@@ -8,11 +8,10 @@ charged whatever width an operation uses: a narrow operand still turns the full 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from accelsim.hardware import tables
-from accelsim.hardware.arithmetic import UM2_PER_MM2
-from accelsim.hardware.block import Block, Cost
+from accelsim.hardware.arithmetic import UM2_PER_MM2, add_energy_pj, multiply_energy_pj, register_energy_pj
+from accelsim.hardware.block import Block, Cost, total
 from accelsim.hardware.interpolation import log_log
 from accelsim.hardware.technology import Process
 from accelsim.spec import models
@@ -24,10 +23,10 @@ PE_NODE_NM = 45.0
 class PeArray(Block):
     """Action `mac`: one multiply-accumulate at the array's own operand width."""
 
-    dataflow: models.Dataflow
+    dataflow: models.GridDataflow
     operand_bits: int
     accumulator_bits: int
-    spatial_reduction: Literal["flatten_crs", "channels_only"]
+    spatial_reduction: models.SpatialReduction
     macs_per_cycle: int
     """Multiply-accumulates in a cycle with every lane busy."""
     outputs_per_cycle: int
@@ -38,6 +37,21 @@ def pe_area_mm2(operand_bits: int, pes: int, process: Process) -> Cost:
     """Area of `pes` processing elements, mm2."""
     per_pe = process.area(_per_pe("area_um2", operand_bits), PE_NODE_NM)
     return per_pe.scaled(pes / UM2_PER_MM2, f"x {pes} PEs")
+
+
+def pe_mac_energy_pj(operand_bits: int, accumulator_bits: int, operand_registers: int, process: Process) -> Cost:
+    """Energy of one MAC, pJ: multiplier, accumulator-wide addition, and the PE's registers it clocks.
+
+    Those hold the partial sum and `operand_registers` operands. Register bits are Aladdin's (40 nm,
+    every bit clocked every cycle).
+    """
+    register_bits = operand_registers * operand_bits + accumulator_bits
+    parts = [
+        multiply_energy_pj(operand_bits, operand_bits, process),
+        add_energy_pj(accumulator_bits, process),
+        register_energy_pj(process).scaled(register_bits, f"x {register_bits} register bits"),
+    ]
+    return total(parts, "multiply, add and pass on")
 
 
 def pe_leakage_mw(operand_bits: int, pes: int, process: Process) -> Cost:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.hardware.arithmetic import add_energy_pj, multiply_energy_pj, register_energy_pj
-from accelsim.hardware.block import Action, Cost, or_user, total
-from accelsim.hardware.pe_array import PeArray, pe_area_mm2, pe_leakage_mw
+from accelsim.hardware.block import Action, or_user
+from accelsim.hardware.pe_array import PeArray, pe_area_mm2, pe_leakage_mw, pe_mac_energy_pj
 from accelsim.hardware.technology import Process
 from accelsim.spec import models
 
@@ -55,7 +54,10 @@ class Systolic(PeArray):
 def build_systolic(spec: models.SystolicArray, process: Process) -> Systolic:
     """The array of a spec, named `array`."""
     macs = spec.rows * spec.cols
-    energy = or_user(spec.mac_energy_pj, mac_energy_pj(spec, process))
+    # Of the operands one moves in weight and input stationary, both in output stationary.
+    moving = 2 if spec.dataflow == "output_stationary" else 1
+    computed = pe_mac_energy_pj(spec.operand_bits, spec.accumulator_bits, moving, process)
+    energy = or_user(spec.mac_energy_pj, computed)
     return Systolic(
         name="array",
         actions={"mac": Action(energy, "mac")},
@@ -72,19 +74,3 @@ def build_systolic(spec: models.SystolicArray, process: Process) -> Systolic:
         overlapped_load=spec.weight_load == "overlapped",
         trimmed_folds=spec.ragged_fold == "trimmed",
     )
-
-
-def mac_energy_pj(spec: models.SystolicArray, process: Process) -> Cost:
-    """Energy of one MAC, pJ: multiplier, accumulator-wide addition, and the PE's registers it clocks.
-
-    Those hold the partial sum and the moving operands: one of them in weight and input stationary,
-    both in output stationary. Register bits are Aladdin's (40 nm, every bit clocked every cycle).
-    """
-    moving_operands = 2 if spec.dataflow == "output_stationary" else 1
-    register_bits = moving_operands * spec.operand_bits + spec.accumulator_bits
-    parts = [
-        multiply_energy_pj(spec.operand_bits, spec.operand_bits, process),
-        add_energy_pj(spec.accumulator_bits, process),
-        register_energy_pj(process).scaled(register_bits, f"x {register_bits} register bits"),
-    ]
-    return total(parts, "multiply, add and pass on")

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from accelsim.mapping.halo import halo_classes, halo_dims
+from accelsim.mapping.halo import halo_classes, halo_pairs
 from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 
@@ -62,11 +62,11 @@ class Tiling:
 def tiling(problem: Problem, operand: OperandName, loops: Sequence[Loop]) -> Tiling:
     """The operand's tiles below `loops` (outermost first), with how often each is visited."""
     per_dim: list[Sequence[ChunkClass]] = []
-    joint = halo_dims(problem) if operand == "ifmap" else None
-    if joint:
-        per_dim.append(halo_classes(problem, loops))
+    pairs = halo_pairs(problem) if operand == "ifmap" else ()
+    for pair in pairs:
+        per_dim.append(halo_classes(problem, pair, loops))
     for dim in problem.relevant(operand):
-        if joint is None or dim not in joint:
+        if not any(dim in pair for pair in pairs):
             per_dim.append(chunk_classes(problem.extent(dim), dim, loops))
     merged: dict[tuple[int, int], int] = {}
     for combination in itertools.product(*per_dim):

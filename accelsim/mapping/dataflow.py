@@ -4,6 +4,12 @@
     weight_stationary   batch  column  reduction  shared  row
     input_stationary    batch  shared  row  reduction  column
     output_stationary   batch  shared  row  column  reduction
+    row_stationary      batch  shared  column  channels  taps  row
+
+Row stationary is the order of a spatial pattern: kernel rows unrolled over the rows of a PE grid and
+output rows over its columns, so that the PEs of a diagonal (p + r equal, at stride 1) share one input
+row, and sums pass along a column. Innermost, a filter row stays where it is and slides over an input
+row. Channels and taps are the two parts of the reduction; a matmul is a conv of one tap.
 
 What stays in the array follows from the order alone, by the stationarity rule of
 `accelsim.mapping.count`: below the last loop that is relevant to it, an operand does not move.
@@ -14,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
-from accelsim.hardware.systolic import Systolic
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.nest import Loop, Mapping, Spatial, without_single_trips
 from accelsim.mapping.placement import Infeasible, Spill, place_storage
 from accelsim.mapping.problem import Problem
@@ -24,6 +30,7 @@ _ORDERS = {
     "weight_stationary": ("batch", "column", "reduction", "shared", "row"),
     "input_stationary": ("batch", "shared", "row", "reduction", "column"),
     "output_stationary": ("batch", "shared", "row", "column", "reduction"),
+    "row_stationary": ("batch", "shared", "column", "channels", "taps", "row"),
 }
 
 
@@ -34,13 +41,17 @@ def loop_order(problem: Problem, dataflow: str) -> tuple[str, ...]:
         "shared": problem.shared,
         "row": (problem.row,),
         "reduction": problem.reduction,
+        "channels": problem.reduction[-1:],
+        "taps": problem.reduction[:-1],
         "column": (problem.column,),
     }
     return tuple(dim for role in _ORDERS[dataflow] for dim in roles[role])
 
 
-def spatial_widths(problem: Problem, array: AdderTree | Systolic) -> dict[str, int]:
+def spatial_widths(problem: Problem, array: Array) -> dict[str, int]:
     """How many indices of each dim the array takes at once; a systolic array streams the third."""
+    if isinstance(array, PeGrid):
+        return array.widths(dict(problem.extents), problem.conv is not None)
     row, red, column = problem.row, problem.reduction[-1], problem.column
     if isinstance(array, AdderTree):
         return {row: array.po, red: array.pci, column: array.pco}

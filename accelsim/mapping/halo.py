@@ -1,7 +1,9 @@
-"""The input tiles of a conv, whose pixel and tap chunks overlap, counted once and remembered.
+"""The input tiles of a conv, whose output and tap chunks overlap, counted once and remembered.
 
-Placing storage asks for the same chunkings of the same conv again and again, and so do the points of
-a sweep; what a chunking holds depends on the conv and the chunk steps alone.
+Output and tap dims that overlap come in pairs: (pixels, taps) of a flattened conv, (p, r) and (q, s)
+of a nested one, whose tiles are the product of the two. Placing storage asks for the same chunkings
+of the same conv again and again, and so do the points of a sweep; what a chunking holds depends on
+the conv and the chunk steps alone.
 """
 
 from __future__ import annotations
@@ -16,45 +18,76 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.im2col import Ints, distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.window import Axis, axis_of, distinct_positions, window_positions
 from accelsim.workload.trace import ConvDims
 
 Steps = tuple[int, ...]
+Pair = tuple[str, str]
+Widths = tuple[int, int]
+Window = ConvDims | Axis
+"""What a pair's dims walk: the flattened pixels and taps of a conv, or one axis of it."""
+
+NESTED_PAIRS: tuple[Pair, ...] = (("p", "r"), ("q", "s"))
 
 
-def halo_dims(problem: Problem) -> tuple[str, str] | None:
-    """The two dims whose chunks meet in overlapping input elements, for a conv."""
-    return (problem.row, problem.reduction[0]) if problem.conv else None
+def halo_pairs(problem: Problem) -> tuple[Pair, ...]:
+    """The pairs of dims whose chunks meet in overlapping input elements; none for a matmul."""
+    if problem.conv is None:
+        return ()
+    return NESTED_PAIRS if problem.nested else ((problem.row, problem.reduction[0]),)
 
 
-def halo_values(problem: Problem, loops: Sequence[Loop], row: Ints, red: Ints) -> Ints:
-    """Distinct input elements of the tiles that begin at pixels `row` and reduction indices `red`.
+def halo_dims(problem: Problem) -> tuple[str, ...]:
+    """The dims of all pairs."""
+    return tuple(dim for pair in halo_pairs(problem) for dim in pair)
 
-    One channel when c is a dim of its own. All arrays have one shape.
+
+def halo_values(problem: Problem, pair: Pair, loops: Sequence[Loop], row: Ints, red: Ints) -> Ints:
+    """Distinct inputs along the pair's dims of the tiles that begin at outputs `row` and taps `red`.
+
+    Elements of one channel where c is a dim of its own, positions of one axis for a nested conv. All
+    arrays have one shape.
     """
-    conv, rows, reds, row_steps, red_steps = _chunking(problem, loops)
-    row_kind, red_kind, values = _table(conv, rows, reds, row_steps, red_steps)
+    window, rows, reds, row_steps, red_steps = _chunking(problem, pair, loops)
+    row_kind, red_kind, values = _table(window, rows, reds, row_steps, red_steps)
     row_starts, red_starts = _chunks(rows, row_steps).start, _chunks(reds, red_steps).start
     found: Ints = values[row_kind[np.searchsorted(row_starts, row)], red_kind[np.searchsorted(red_starts, red)]]
     return found
 
 
-def halo_classes(problem: Problem, loops: Sequence[Loop]) -> tuple[ChunkClass, ...]:
-    """The pairs of chunks grouped by distinct elements and cut, as `chunk_classes` does for one dim."""
-    positions = [[i for i, loop in enumerate(loops) if loop.dim == dim] for dim in halo_dims(problem) or ()]
+def halo_classes(
+    problem: Problem, pair: Pair, loops: Sequence[Loop], widths: Widths = (1, 1)
+) -> tuple[ChunkClass, ...]:
+    """The pairs of chunks grouped by distinct elements and cut, as `chunk_classes` does for one dim.
+
+    With `widths`, a nested conv's chunks are dealt out to PEs, and an element counts for each that needs it.
+    """
+    positions = [[i for i, loop in enumerate(loops) if loop.dim == dim] for dim in pair]
     classes = []
-    for values, row_cut, red_cut, count in _classes(*_chunking(problem, loops)):
+    for values, row_cut, red_cut, count in _classes(*_chunking(problem, pair, loops), widths):
         row, red = (own[cut] if cut >= 0 else -1 for own, cut in zip(positions, (row_cut, red_cut), strict=True))
         classes.append(ChunkClass(values, max(row, red), count))
     return tuple(classes)
 
 
-def _chunking(problem: Problem, loops: Sequence[Loop]) -> tuple[ConvDims, int, int, Steps, Steps]:
+def halo_reach(problem: Problem, pair: Pair, sizes: tuple[int, int], widths: Widths) -> int:
+    """Distinct positions that one of the PEs sees through so many outputs and taps of a nested conv."""
+    if problem.conv is None or not problem.nested:
+        raise ValueError("only a nested conv is dealt out to PEs")
+    return window_positions(axis_of(problem.conv, NESTED_PAIRS.index(pair)), *sizes, widths)
+
+
+def _chunking(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[Window, int, int, Steps, Steps]:
+    row_steps, red_steps = (tuple(loop.step for loop in loops if loop.dim == dim) for dim in pair)
+    return _window(problem, pair), problem.extent(pair[0]), problem.extent(pair[1]), row_steps, red_steps
+
+
+def _window(problem: Problem, pair: Pair) -> Window:
     if problem.conv is None:
         raise ValueError("only a conv has a halo")
-    conv = problem.conv if len(problem.reduction) == 1 else dataclasses.replace(problem.conv, c=1)
-    row, red = problem.row, problem.reduction[0]
-    row_steps, red_steps = (tuple(loop.step for loop in loops if loop.dim == dim) for dim in (row, red))
-    return conv, problem.extent(row), problem.extent(red), row_steps, red_steps
+    if problem.nested:
+        return axis_of(problem.conv, NESTED_PAIRS.index(pair))
+    return problem.conv if len(problem.reduction) == 1 else dataclasses.replace(problem.conv, c=1)
 
 
 def _chunks(extent: int, steps: Steps) -> Chunks:
@@ -62,22 +95,29 @@ def _chunks(extent: int, steps: Steps) -> Chunks:
 
 
 @lru_cache(maxsize=8)
-def _table(conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps) -> tuple[Ints, Ints, Ints]:
+def _table(
+    window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps, widths: Widths = (1, 1)
+) -> tuple[Ints, Ints, Ints]:
     row, red = _chunks(rows, row_steps), _chunks(reds, red_steps)
-    return distinct_inputs(conv, row.start, row.extent, red.start, red.extent)
+    if isinstance(window, Axis):
+        return distinct_positions(window, row.start, row.extent, red.start, red.extent, widths)
+    return distinct_inputs(window, row.start, row.extent, red.start, red.extent)
 
 
 @lru_cache(maxsize=4096)
 def _classes(
-    conv: ConvDims, rows: int, reds: int, row_steps: Steps, red_steps: Steps
+    window: Window, rows: int, reds: int, row_steps: Steps, red_steps: Steps, widths: Widths
 ) -> tuple[tuple[int, int, int, int], ...]:
     """(elements, row cut, reduction cut, pairs); a cut counts the dim's own loops, -1 for none."""
-    image = conv.p * conv.q
-    if conv.n > 1 and row_steps and all(image % step == 0 for step in row_steps):
-        # Images alike: one stands for all, and the outermost row loop walks them, so it always splits.
-        alone = _classes(dataclasses.replace(conv, n=1), image, reds, row_steps, red_steps)
-        return tuple((values, max(row_cut, 0), red_cut, conv.n * pairs) for values, row_cut, red_cut, pairs in alone)
-    row_kind, red_kind, values = _table(conv, rows, reds, row_steps, red_steps)
+    if isinstance(window, ConvDims) and window.n > 1 and row_steps:
+        image = window.p * window.q
+        if all(image % step == 0 for step in row_steps):
+            # Images alike: one stands for all, and the outermost row loop walks them, so it always splits.
+            one = _classes(dataclasses.replace(window, n=1), image, reds, row_steps, red_steps, widths)
+            return tuple(
+                (values, max(row_cut, 0), red_cut, window.n * pairs) for values, row_cut, red_cut, pairs in one
+            )
+    row_kind, red_kind, values = _table(window, rows, reds, row_steps, red_steps, widths)
     merged: dict[tuple[int, int, int], int] = {}
     for (row, row_cut), row_count in _grouped(row_kind, _chunks(rows, row_steps).cut).items():
         for (red, red_cut), red_count in _grouped(red_kind, _chunks(reds, red_steps).cut).items():

@@ -1,17 +1,21 @@
-"""Where each operand's tile is stored in a loop nest, given the buffers.
+"""Where each operand's tile is stored in a loop nest, given the memories.
 
-Each operand has its own buffer and its storage node goes to the position in the nest that moves the
-fewest values from DRAM among those that fit; ties prefer several tiles over one (so that loading
+From the outside in, each operand's storage node goes to the position in the nest that moves the fewest
+values from the level above among those that fit; ties prefer several tiles over one (so that loading
 overlaps with compute), then the outermost. A tile so small that its DRAM transfer is shorter than
 `LATENCIES_PER_TRANSFER` DRAM latencies grows along the loop above it while two of it fit. Input tiles
 demand two slots unless the whole operand is one tile; psums demand one. A psum position that revisits
-a tile has spilled: its home is DRAM.
+a tile has spilled: its home is the level above.
+
+An operand passes by an outer memory that has no room for the tile that the next memory inwards would
+hold by itself. A shared memory takes outputs first (a psum moves twice), then ifmap, then weight, and
+leaves free what those to come need at least; ties there prefer the smallest tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from accelsim.hardware.machine import Machine
@@ -22,6 +26,7 @@ from accelsim.mapping.nest import Loop, Node, Store, chunks_within_reach
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 
 LATENCIES_PER_TRANSFER = 8
+SHARING_ORDER: tuple[OperandName, ...] = ("output", "ifmap", "weight")
 
 Spill = Literal["through", "bypass"]
 
@@ -76,23 +81,31 @@ def place_storage(
 ) -> tuple[Node, ...] | Infeasible:
     """The loops with storage nodes among them, or the first operand that fits nowhere."""
     placer = _Placer(problem, loops, machine)
-    placed: dict[OperandName, _Place] = {}
-    for operand in OPERANDS:
-        place = placer.place(operand)
-        if isinstance(place, Infeasible):
-            return place
-        placed[operand] = place
-    visits = placer.tiling("output", placed["output"].position).most_visits
-    bypass = visits > 1 and spill == "bypass"
-    if bypass and visits <= placer.psum_stores:  # without a buffer every visit of the array goes to DRAM
-        placed["output"] = _Place(len(loops), loops[-1].step, True)
-    return _assemble(loops, placer.nested(placed), placer, bypass)
+    places = placer.places()
+    if isinstance(places, Infeasible):
+        return places
+    home = next(place for place in places if place.operand == "output")
+    visits = placer.tiling("output", home.position).most_visits
+    if visits > 1 and spill == "bypass":
+        # A psum that bypasses its memories is exchanged with DRAM where the outermost would have held it.
+        home = replace(home, level="dram")
+        if visits <= placer.psum_stores:  # without a buffer every visit of the array goes to DRAM
+            home = replace(home, position=len(loops), step=loops[-1].step, double_buffered=True)
+        places = [*(place for place in places if place.operand != "output"), home]
+    return _assemble(loops, placer.nested(places))
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Storage after `position` loops, the last of them widened to `step` indices."""
+    """Storage after `position` loops, the last of them widened to `step` indices.
 
+    `level` is the memory's name, or dram for a psum that bypasses it; `room_bits` what it may take.
+    """
+
+    operand: OperandName
+    memory: Sram
+    level: str
+    room_bits: int
     position: int
     step: int
     double_buffered: bool
@@ -104,92 +117,149 @@ class _Placer:
     def __init__(self, problem: Problem, loops: tuple[Loop, ...], machine: Machine) -> None:
         self.problem = problem
         self.loops = loops
-        for dim in halo_dims(problem) or ():
+        for dim in halo_dims(problem):
             chunks_within_reach(problem.extent(dim), dim, loops)
-        self.buffers = {operand: buffer_of(machine, operand) for operand in OPERANDS}
+        self.machine = machine
         self.psum_stores = psum_stores(problem, loops)
         self.transfer_bits = transfer_bits(machine)
+        self._tilings: dict[tuple[OperandName, int, int | None], Tiling] = {}
 
     def tiling(self, operand: OperandName, position: int, step: int | None = None) -> Tiling:
-        loops = list(self.loops[:position])
-        if step is not None:
-            loops[-1] = Loop(loops[-1].dim, step)
-        return tiling(self.problem, operand, loops)
+        key = operand, position, step
+        if key not in self._tilings:
+            loops = list(self.loops[:position])
+            if step is not None:
+                loops[-1] = Loop(loops[-1].dim, step)
+            self._tilings[key] = tiling(self.problem, operand, loops)
+        return self._tilings[key]
 
-    def tile_bits(self, operand: OperandName, values: int) -> int:
-        return tile_bits(self.problem, self.buffers[operand], operand, values, self.psum_stores)
+    def tile_bits(self, memory: Sram, operand: OperandName, tiles: Tiling) -> int:
+        return tile_bits(self.problem, memory, operand, tiles.largest, self.psum_stores)
 
-    def demand(self, operand: OperandName, tiles: Tiling) -> int:
+    def demand(self, memory: Sram, operand: OperandName, position: int, step: int | None = None) -> int:
+        tiles = self.tiling(operand, position, step)
         slots = 2 if operand != "output" and tiles.tiles > 1 else 1
-        return slots * self.tile_bits(operand, tiles.largest)
+        return slots * self.tile_bits(memory, operand, tiles)
 
-    def place(self, operand: OperandName) -> _Place | Infeasible:
-        capacity = self.buffers[operand].capacity_bits
-        best: tuple[tuple[int, bool, int], int] | None = None
-        for position in range(len(self.loops) + 1):
-            tiles = self.tiling(operand, position)
-            if self.demand(operand, tiles) <= capacity:
-                cost = (tiles.total(), tiles.tiles == 1, position)
+    def places(self) -> list[_Place] | Infeasible:
+        """Places in all memories, outermost first."""
+        placed: list[_Place] = []
+        for memory in self.machine.memories:
+            sharers = [operand for operand in SHARING_ORDER if operand in memory.holds]
+            left = memory.capacity_bits
+            for number, operand in enumerate(sharers):
+                above = [place for place in placed if place.operand == operand]
+                place = self._place(memory, operand, above, left, sharers[number + 1 :])
+                if isinstance(place, _Place):
+                    placed.append(place)
+                    left -= place.room_bits
+                elif not self._may_pass_by(memory, operand, above):
+                    return place
+        return placed
+
+    def _may_pass_by(self, memory: Sram, operand: OperandName, above: Sequence[_Place]) -> bool:
+        """Whether another memory holds the operand: one further in, or one above if others share this one."""
+        is_innermost = memory is self.machine.chain(operand)[-1]
+        return not is_innermost or (bool(above) and len(memory.holds) > 1)
+
+    def _place(
+        self, memory: Sram, operand: OperandName, above: Sequence[_Place], left: int, later: Sequence[OperandName]
+    ) -> _Place | Infeasible:
+        """The operand's place in the `left` bits of a memory, or what it lacks."""
+        least = max((place.position for place in above), default=0)
+        positions = range(least, max(least, self._innermost(memory, operand)) + 1)
+        minima = {other: self.demand(memory, other, self._innermost(memory, other)) for other in later}
+        must = sum(bits for other, bits in minima.items() if memory is self.machine.chain(other)[-1])
+        for room in (left - sum(minima.values()), left - must):
+            position = self._best(memory, operand, positions, room, len(memory.holds) > 1)
+            if position is not None:
+                return self._grown(memory, operand, position, room, bool(above))
+        need = memory.capacity_bits - left + must + self.demand(memory, operand, positions[-1])
+        lever = "raise the buffer's capacity_kib or narrow the array"
+        return Infeasible(memory.name, need, memory.capacity_bits, "bits", lever)
+
+    def _innermost(self, memory: Sram, operand: OperandName) -> int:
+        """The innermost position of use in a memory: that of the smallest tile that the next one inwards would hold."""
+        chain = self.machine.chain(operand)
+        if memory is chain[-1]:
+            return len(self.loops)
+        below = chain[chain.index(memory) + 1]
+        best = self._best(below, operand, range(len(self.loops) + 1), below.capacity_bits, True)
+        return len(self.loops) if best is None else best
+
+    def _best(
+        self, memory: Sram, operand: OperandName, positions: Iterable[int], room: int, smallest: bool
+    ) -> int | None:
+        """The position that moves the fewest values from above among those that fit in `room` bits."""
+        best: tuple[tuple[int, bool, int, int], int] | None = None
+        for position in positions:
+            demand = self.demand(memory, operand, position)
+            if demand <= room:
+                tiles = self.tiling(operand, position)
+                cost = (tiles.total(), tiles.tiles == 1, demand if smallest else 0, position)
                 if best is None or cost < best[0]:
                     best = (cost, position)
-        if best is None:
-            return Infeasible(
-                self.buffers[operand].name,
-                self.demand(operand, self.tiling(operand, len(self.loops))),
-                capacity,
-                "bits",
-                "raise the buffer's capacity_kib or narrow the array",
-            )
-        return self._grow(operand, best[1])
+        return None if best is None else best[1]
 
-    def _grow(self, operand: OperandName, position: int) -> _Place:
-        if position == 0:
-            return _Place(0, 0, False)
-        loop = self.loops[position - 1]
-        step = loop.step
-        if loop.dim in self.problem.relevant(operand):
-            limit = -(-self._enclosing(position) // loop.step)
-            step *= _last_true(1, limit, lambda trips: self._worth(operand, position, loop.step * trips))
-        return _Place(position, step, self._double(operand, position, step))
+    def _grown(self, memory: Sram, operand: OperandName, position: int, room: int, is_inner: bool) -> _Place:
+        """The place at a position, its tile as large as its transfers from DRAM ask for."""
+        place = _Place(operand, memory, memory.name, room, position, 0, False)
+        if position:
+            loop = self.loops[position - 1]
+            place = replace(place, step=loop.step)
+            if not is_inner and loop.dim in self.problem.relevant(operand):
+                limit = -(-self._enclosing(position) // loop.step)
+                trips = _last_true(1, limit, lambda trips: self._worth(place, loop.step * trips))
+                place = replace(place, step=loop.step * trips)
+            place = replace(place, double_buffered=self._double(place))
+        if len(memory.holds) == 1:
+            return place
+        slots = 2 if place.double_buffered or place.step > self._step(position) else 1
+        grown = slots * self.tile_bits(memory, operand, self.tiling(operand, position, place.step or None))
+        return replace(place, room_bits=max(grown, self.demand(memory, operand, position)))
 
-    def _double(self, operand: OperandName, position: int, step: int) -> bool:
+    def _step(self, position: int) -> int:
+        return self.loops[position - 1].step if position else 0
+
+    def _double(self, place: _Place) -> bool:
         """Inputs always have two slots when there are two tiles; outputs when the room is there."""
-        several = self.tiling(operand, position, step).tiles > 1
-        return several and (operand != "output" or self._fits_twice(operand, position, step))
+        several = self.tiling(place.operand, place.position, place.step).tiles > 1
+        return several and (place.operand != "output" or self._fits_twice(place, place.step))
 
-    def nested(self, placed: dict[OperandName, _Place]) -> dict[OperandName, _Place]:
+    def nested(self, placed: Sequence[_Place]) -> list[_Place]:
         """The places with steps of one loop made multiples of each other.
 
         Chunks of the inner step then start where they would on their own, so a conv's tiles hold
         what was checked to fit.
         """
-        result = dict(placed)
-        for position in {place.position for place in placed.values()} - {0}:
-            here = sorted((operand for operand in OPERANDS if placed[operand].position == position),
-                          key=lambda operand: -placed[operand].step)  # fmt: skip
+        result = list(placed)
+        for position in {place.position for place in placed} - {0}:
+            here = [index for index, place in enumerate(placed) if place.position == position]
+            here.sort(key=lambda index: -placed[index].step)
             outer = placed[here[0]].step
-            for operand in here[1:]:
-                outer = self._divisor(operand, position, placed[operand].step, outer)
-                result[operand] = _Place(position, outer, self._double(operand, position, outer))
+            for index in here[1:]:
+                outer = self._divisor(placed[index], outer)
+                place = replace(placed[index], step=outer)
+                result[index] = replace(place, double_buffered=self._double(place))
         return result
 
-    def _divisor(self, operand: OperandName, position: int, step: int, outer: int) -> int:
-        base = self.loops[position - 1].step
-        for trips in range(step // base, 1, -1):
-            if outer // base % trips == 0 and self._fits_twice(operand, position, base * trips):
+    def _divisor(self, place: _Place, outer: int) -> int:
+        base = self._step(place.position)
+        for trips in range(place.step // base, 1, -1):
+            if outer // base % trips == 0 and self._fits_twice(place, base * trips):
                 return base * trips
         return base
 
-    def _worth(self, operand: OperandName, position: int, step: int) -> bool:
+    def _worth(self, place: _Place, step: int) -> bool:
         """Whether a tile of `step` fits twice and the one just smaller is a short transfer."""
-        smaller = self.tiling(operand, position, step - self.loops[position - 1].step)
-        if self.tile_bits(operand, smaller.largest) >= self.transfer_bits:
+        smaller = self.tiling(place.operand, place.position, step - self._step(place.position))
+        if self.tile_bits(place.memory, place.operand, smaller) >= self.transfer_bits:
             return False
-        return self._fits_twice(operand, position, step)
+        return self._fits_twice(place, step)
 
-    def _fits_twice(self, operand: OperandName, position: int, step: int) -> bool:
-        tiles = self.tiling(operand, position, step)
-        return 2 * self.tile_bits(operand, tiles.largest) <= self.buffers[operand].capacity_bits
+    def _fits_twice(self, place: _Place, step: int) -> bool:
+        tiles = self.tiling(place.operand, place.position, step)
+        return 2 * self.tile_bits(place.memory, place.operand, tiles) <= place.room_bits
 
     def _enclosing(self, position: int) -> int:
         """Extent that the loop just above `position` walks."""
@@ -210,25 +280,22 @@ def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _assemble(
-    loops: tuple[Loop, ...], placed: dict[OperandName, _Place], placer: _Placer, bypass: bool
-) -> tuple[Node, ...]:
-    # A psum that bypasses its buffer is exchanged with DRAM where its buffer node would have been.
-    levels = {operand: buffer.name for operand, buffer in placer.buffers.items()}
-    if bypass:
-        levels["output"] = "dram"
-    nodes: list[Node] = [Store(operand, "dram") for operand in OPERANDS if levels[operand] != "dram"]
+def _assemble(loops: tuple[Loop, ...], placed: Sequence[_Place]) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    for operand in OPERANDS:
+        if not any(place.operand == operand and place.level == "dram" for place in placed):
+            nodes.append(Store(operand, "dram"))
 
     def stores(position: int, step: int) -> list[Node]:
         return [
-            Store(operand, levels[operand], place.double_buffered)
-            for operand, place in placed.items()
+            Store(place.operand, place.level, place.double_buffered)
+            for place in placed
             if place.position == position and (position == 0 or place.step == step)
         ]
 
     nodes += stores(0, 0)
     for position, loop in enumerate(loops, start=1):
-        steps = {place.step for place in placed.values() if place.position == position} | {loop.step}
+        steps = {place.step for place in placed if place.position == position} | {loop.step}
         for step in sorted(steps, reverse=True):
             nodes += [Loop(loop.dim, step), *stores(position, step)]
     return (*nodes, *(Store(operand, "array") for operand in OPERANDS))

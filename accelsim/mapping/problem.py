@@ -1,7 +1,7 @@
 """An operation as the mapper sees it: loop dims with extents, operands, and what each depends on.
 
 Loop dims of a matmul: b, g, m, k, n (see `accelsim.workload.trace`). A conv's primitive loops are
-n, groups, c, p, q, r, s, k; they are walked as mixed-radix dims, slowest digit first:
+n, groups, c, p, q, r, s, k; most arrays walk them as mixed-radix dims, slowest digit first:
 
     pq    output pixels (n, p, q)           spatial rows of the array
     rsc   reduction (r, s, c), c fastest    `spatial_reduction: flatten_crs`
@@ -9,34 +9,40 @@ n, groups, c, p, q, r, s, k; they are walked as mixed-radix dims, slowest digit 
     k     filters of one group              spatial columns
     groups  independent convolutions        relevant to every operand
 
+With `spatial_reduction: nested` every primitive loop is a dim of its own, q being the row and c the
+reduction that an array unrolls unless it says otherwise.
+
 Nothing is flattened away: which input elements a (pixel, reduction) tile touches, with stride,
-dilation, padding and halo, comes from `accelsim.mapping.im2col`. `output` is the operand that is
-called psum until its last visit of the accumulator and ofmap from then on.
+dilation, padding and halo, comes from `accelsim.mapping.im2col`, of a nested conv from
+`accelsim.mapping.window`. `output` is the operand that is called psum until its last visit of the
+accumulator and ofmap from then on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from accelsim.hardware.sram import OperandName
 from accelsim.schemes import PsumScheme
+from accelsim.spec.models import SpatialReduction
 from accelsim.workload.trace import ConvDims, MatmulDims
 
 __all__ = ["OPERANDS", "OperandName", "Problem", "conv_problem", "matmul_problem"]
 
 OPERANDS: tuple[OperandName, ...] = ("ifmap", "weight", "output")
+Extents = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
 class Problem:
     """Loop dims, roles and widths of one matmul or conv.
 
-    `batch` dims are relevant to every operand, `shared` dims to all but the weight. The last of
-    `reduction` is the one the array unrolls. Widths are in bits per value.
+    `batch` dims are relevant to every operand, `shared` dims to all but the weight. `row`, `column`
+    and the last of `reduction` are what the array unrolls, unless it is told what to unroll. Widths
+    are in bits per value.
     """
 
-    extents: tuple[tuple[str, int], ...]
+    extents: Extents
     batch: tuple[str, ...]
     shared: tuple[str, ...]
     row: str
@@ -56,6 +62,11 @@ class Problem:
     @property
     def dims(self) -> tuple[str, ...]:
         return tuple(dim for dim, _ in self.extents)
+
+    @property
+    def nested(self) -> bool:
+        """Whether this is a conv whose primitive loops are dims of their own."""
+        return self.conv is not None and self.row == "q"
 
     def relevant(self, operand: OperandName) -> tuple[str, ...]:
         """The dims whose index selects an element of the operand."""
@@ -102,22 +113,16 @@ def conv_problem(
     weight_bits: int,
     ofmap_bits: int,
     psum: PsumScheme,
-    spatial_reduction: Literal["flatten_crs", "channels_only"],
+    spatial_reduction: SpatialReduction,
     bias_values: int = 0,
 ) -> Problem:
     """A 2-D convolution: strided, grouped, depthwise, dilated, padded."""
-    taps = dims.r * dims.s
-    reduction: tuple[tuple[str, int], ...]
-    if spatial_reduction == "flatten_crs":
-        reduction = (("rsc", taps * dims.c),)
-    else:
-        reduction = (("rs", taps), ("c", dims.c))
-    pixels = dims.n * dims.p * dims.q
+    pixels, reduction = _conv_loops(dims, spatial_reduction)
     return Problem(
-        extents=(("groups", dims.groups), ("pq", pixels), *reduction, ("k", dims.k)),
+        extents=(("groups", dims.groups), *pixels, *reduction, ("k", dims.k)),
         batch=("groups",),
-        shared=(),
-        row="pq",
+        shared=tuple(dim for dim, _ in pixels[:-1]),
+        row=pixels[-1][0],
         reduction=tuple(dim for dim, _ in reduction),
         column="k",
         ifmap_bits=ifmap_bits,
@@ -127,3 +132,14 @@ def conv_problem(
         conv=dims,
         bias_values=bias_values,
     )
+
+
+def _conv_loops(dims: ConvDims, spatial_reduction: SpatialReduction) -> tuple[Extents, Extents]:
+    """Pixel dims and reduction dims with their extents; the array unrolls the last of each."""
+    if spatial_reduction == "nested":
+        pixels = (("n", dims.n), ("p", dims.p), ("q", dims.q))
+        return pixels, (("r", dims.r), ("s", dims.s), ("c", dims.c))
+    flat, taps = (("pq", dims.n * dims.p * dims.q),), dims.r * dims.s
+    if spatial_reduction == "flatten_crs":
+        return flat, (("rsc", taps * dims.c),)
+    return flat, (("rs", taps), ("c", dims.c))

@@ -23,7 +23,9 @@ from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
@@ -67,6 +69,7 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
+        *_pass_flows(problem, mapping, machine),
     ]
     return tuple(flow for flow in flows if flow.count)
 
@@ -96,11 +99,12 @@ def _input_flows(
     flows = [dram_flow(dram, name, "read", tilings[0].total(), bits, moved)]
     for sram, own, below in zip(used, tilings, tilings[1:], strict=False):
         for action, tiles in (("write", own), ("read", below)):
-            flows.append(sram_flow(sram, name, action, tiles.total(), tiles.total(_words(sram, bits)), bits))
+            flows.append(sram_flow(sram, name, action, tiles.total(), tiles.total(words(sram, bits)), bits))
     return flows
 
 
-def _words(sram: Sram, bits: int) -> Callable[[int], int]:
+def words(sram: Sram, bits: int) -> Callable[[int], int]:
+    """Port words of a tile of so many values."""
     return lambda values: sram.accesses(values, bits)
 
 
@@ -118,10 +122,10 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
     flows = _psum_engine_flows(problem, machine, visits) if visits.again() else []
     for sram, own, below in reversed(list(zip(used, tilings, tilings[1:], strict=False))):
         # A psum comes from below and goes back, leaves for above and comes back: a write and a read each.
-        values, words = (sum(tiles.again(count) for tiles in (below, own)) for count in (int, _words(sram, psum)))
-        flows += [sram_flow(sram, "psum", action, values, words, psum) for action in ("write", "read")]
+        values, count = (sum(tiles.again(per_tile) for tiles in (below, own)) for per_tile in (int, words(sram, psum)))
+        flows += [sram_flow(sram, "psum", action, values, count, psum) for action in ("write", "read")]
         for action, tiles in (("write", below), ("read", own)):
-            flows.append(sram_flow(sram, "ofmap", action, tiles.once(), tiles.once(_words(sram, ofmap)), ofmap))
+            flows.append(sram_flow(sram, "ofmap", action, tiles.once(), tiles.once(words(sram, ofmap)), ofmap))
     outer = tilings[0]
     moved = outer.again(lambda values: dram.moved_bits(values * psum))
     flows += [dram_flow(dram, "psum", action, outer.again(), psum, moved) for action in ("write", "read")]
@@ -143,6 +147,16 @@ def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> li
     ]
 
 
+def _pass_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
+    """In a PE grid the sums that several PEs have of an output meet when it leaves them, one pass less than PEs."""
+    if not isinstance(machine.array, PeGrid):
+        return []
+    above = mapping.loops_above("output", "array")
+    passes = pe_values(problem, "output", mapping.loops, len(above)) - tiling(problem, "output", above).total()
+    bits = passes * machine.array.accumulator_bits
+    return [Flow(machine.array.name, "psum", "pass", passes, passes, bits, bits)]
+
+
 def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
     """A bias comes in once by way of the weight's memories; from the innermost it starts each output tile of the array.
 
@@ -153,8 +167,8 @@ def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
     dram, values, bits = machine.dram, problem.bias_values, problem.bias_bits
     flows = [dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits))]
     for sram in stored_chain(mapping, machine, "weight"):
-        words = sram.accesses(values, bits)
-        flows += [sram_flow(sram, "bias", action, values, words, bits) for action in ("write", "read")]
+        accesses = sram.accesses(values, bits)
+        flows += [sram_flow(sram, "bias", action, values, accesses, bits) for action in ("write", "read")]
     if len(flows) > 1:
         flows[-1] = _bias_starts(problem, mapping, machine.memory(flows[-1].block))
     return flows

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow, dram_flow, sram_flow
 
 
@@ -93,18 +94,23 @@ class VectorProblem:
 
 
 def vector_flows(problem: VectorProblem, work: VectorWork, machine: Machine) -> tuple[Flow, ...]:
-    """Inputs come from DRAM through the ifmap buffer, outputs leave through the psum/ofmap buffer."""
+    """Inputs come from DRAM through every memory of the ifmap, outputs leave through every one of the psums."""
     flows: list[Flow] = []
-    dram, ins, outs = machine.dram, machine.ifmap_buffer, machine.psum_buffer
+    dram = machine.dram
     for name, values, bits in problem.inputs:
-        words = ins.accesses(values, bits)
         flows.append(dram_flow(dram, name, "read", values, bits, dram.moved_bits(values * bits)))
-        flows += [sram_flow(ins, name, action, values, words, bits) for action in ("write", "read")]
+        for memory in machine.chain("ifmap"):
+            flows += _through(memory, name, values, bits)
     lanes, lookups = problem.operations(work)
     flows.append(Flow(machine.vector_unit.name, "", "operation", lanes, lanes, 0, 0))
     flows.append(Flow(machine.lut_unit.name, "lut", "lookup", lookups, lookups, 0, 0))
     for name, values, bits in problem.outputs:
-        words = outs.accesses(values, bits)
-        flows += [sram_flow(outs, name, action, values, words, bits) for action in ("write", "read")]
+        for memory in reversed(machine.chain("output")):
+            flows += _through(memory, name, values, bits)
         flows.append(dram_flow(dram, name, "write", values, bits, dram.moved_bits(values * bits)))
     return tuple(flow for flow in flows if flow.count)
+
+
+def _through(memory: Sram, name: str, values: int, bits: int) -> list[Flow]:
+    accesses = memory.accesses(values, bits)
+    return [sram_flow(memory, name, action, values, accesses, bits) for action in ("write", "read")]

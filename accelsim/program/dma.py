@@ -29,13 +29,19 @@ def no_port(bits: int) -> int:
 
 
 def dma_queue(
-    name: str, bits: Ints, dram: Dram, port: PortTime, waits: tuple[TokenUse, ...], signals: tuple[TokenUse, ...]
+    name: str,
+    bits: Ints,
+    dram: Dram,
+    port: PortTime,
+    waits: tuple[TokenUse, ...],
+    signals: tuple[TokenUse, ...],
+    ports: tuple[str, ...] = (),
 ) -> Queue:
     """One transfer per entry of `bits`, as slow as the DRAM or the buffer port at its other end.
 
-    The latency does not hold the DRAM; an empty transfer takes no time.
+    The latency does not hold the DRAM, nor the `ports` held with it; an empty transfer takes no time.
     """
     sizes, where = np.unique(bits, return_inverse=True)
     busy = np.array([max(dram.transfer_fs(int(size)), port(int(size))) for size in sizes], np.int64)[where]
     latency = np.where(bits > 0, dram.latency_fs, 0).astype(np.int64)
-    return Queue(name, (dram.name,), busy, latency, bits, waits, signals)
+    return Queue(name, (dram.name, *ports), busy, latency, bits, waits, signals)

@@ -1,10 +1,12 @@
-"""How long one array instruction lasts: its block's own cycles, or the slowest buffer port.
+"""How long one array instruction lasts: its block's own cycles, or the slowest memory port.
 
-An instruction runs the loops below the innermost buffer node on the extents of one tile step. Steps
-alike take equal time, so each kind of step is worked out once. An output crosses the psum ports only
-where it enters or leaves the accumulators: at the last visit as an ofmap value, before as a psum. A
-step that only brings more of the stream to the fold a systolic array is in adds its length and no
-second skew. A conv's pixels each read their own inputs here (padding not skipped), an upper bound.
+An instruction runs the loops below the innermost memory node on the extents of one tile step, and
+exchanges each operand with the innermost memory that the mapping gives it. Steps alike take equal
+time, so each kind of step is worked out once. An output crosses the psum ports only where it enters or
+leaves the accumulators: at the last visit as an ofmap value, before as a psum. A step that only brings
+more of the stream to the fold a systolic array is in adds its length and no second skew. A flattened
+conv's pixels each read their own inputs here, an upper bound; those of a nested conv share them.
+Padding is not skipped.
 """
 
 from __future__ import annotations
@@ -17,16 +19,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
+from accelsim.hardware.sram import Sram
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
+from accelsim.mapping.halo import NESTED_PAIRS
 from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
-from accelsim.mapping.problem import OperandName, Problem
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.mapping.traffic import stored_chain, words
 from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
+from accelsim.workload.trace import ConvDims
 
+_STATIONARY: dict[str, OperandName] = {
+    "weight_stationary": "weight",
+    "input_stationary": "ifmap",
+    "output_stationary": "output",
+}
 STAYS, LEAVES_PSUM, LEAVES_OFMAP = 0, 1, 2
 
 
@@ -68,13 +80,13 @@ def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, ma
     times = np.bincount(where, minlength=len(rows))
     cycles, compute, macs, lanes = [], 0, 0, 0
     ports: dict[str, int] = {}
-    buffered = mapping.store("output", machine.psum_buffer.name) is not None
+    memories = _next_to_array(mapping, machine)
     for (*sizes, enters, leaves, same_fold, ifmap, weight), count in zip(rows, times.tolist(), strict=True):
-        sized = dataclasses.replace(problem, extents=tuple(zip(problem.dims, sizes, strict=True)), conv=None)
+        sized = _part(problem, sizes)
         step = _Step(sized, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
         need, load = _compute(step, inner, machine.array)
-        port = _port_cycles(step, inner, machine, visits, buffered)
-        cycles.append(_lasts(need, load, port, machine))
+        port = _port_cycles(step, inner, machine, visits, memories)
+        cycles.append(_lasts(need, load, port, machine, memories))
         compute += count * need
         macs += count * sized.macs
         lanes += count * machine.array.macs_per_cycle * _pieces(sized, inner)
@@ -100,12 +112,28 @@ class WholeWork:
 def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWork:
     """The op as a single instruction, whose steps need not be listed."""
     visits = tiling(problem, "output", mapping.loops).most_visits
-    step = _Step(dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
+    step = _Step(problem if problem.nested else dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
     need, load = _compute(step, mapping.loops, machine.array)
-    buffered = mapping.store("output", machine.psum_buffer.name) is not None
-    port = _port_cycles(step, mapping.loops, machine, visits, buffered)
+    memories = _next_to_array(mapping, machine)
+    port = _port_cycles(step, mapping.loops, machine, visits, memories)
     lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
-    return WholeWork(_lasts(need, load, port, machine), need, tuple(port.items()), problem.macs, lanes)
+    return WholeWork(_lasts(need, load, port, machine, memories), need, tuple(port.items()), problem.macs, lanes)
+
+
+def _part(problem: Problem, sizes: Sequence[int]) -> Problem:
+    """A step's share of the problem, as if it lay away from the padding."""
+    extents = tuple(zip(problem.dims, sizes, strict=True))
+    conv = problem.conv
+    if conv is None or not problem.nested:
+        return dataclasses.replace(problem, extents=extents, conv=None)
+    size = dict(extents)
+    h, w = (
+        (size[outputs] - 1) * conv.stride[axis] + (size[taps] - 1) * conv.dilation[axis] + 1
+        for axis, (outputs, taps) in enumerate(NESTED_PAIRS)
+    )
+    n, groups, c, k, r, s = (size[name] for name in ("n", "groups", "c", "k", "r", "s"))
+    part = ConvDims(n, groups, c, k, h, w, r, s, conv.stride, (0, 0), conv.dilation)
+    return dataclasses.replace(problem, extents=extents, conv=part)
 
 
 def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
@@ -138,9 +166,9 @@ def _same_fold(problem: Problem, steps: Steps, machine: Machine) -> Ints:
     return (~steps.changes(fixed, len(steps.loops))).astype(np.int64)
 
 
-def stream_dims(problem: Problem, array: AdderTree | Systolic) -> tuple[str, ...]:
+def stream_dims(problem: Problem, array: Array) -> tuple[str, ...]:
     """The dims that stream through a systolic fold: those the stationary operand does not depend on."""
-    if isinstance(array, AdderTree):
+    if not isinstance(array, Systolic):
         return ()
     if array.dataflow == "weight_stationary":
         return problem.irrelevant("weight")
@@ -152,10 +180,18 @@ def _pieces(step: Problem, inner: Sequence[Loop]) -> int:
     return math.prod(chunk_count(extent, dim, inner) for dim, extent in step.extents)
 
 
-def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) -> tuple[int, int]:
+def _widest(step: Problem, dim: str, inner: Sequence[Loop]) -> int:
+    """Most indices of `dim` in one piece of a step."""
+    return min([step.extent(dim), *(loop.step for loop in inner if loop.dim == dim)])
+
+
+def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int]:
     """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
         return array.cycles(_pieces(step.problem, inner)), 0
+    if isinstance(array, PeGrid):
+        summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
+        return array.cycles(_pieces(step.problem, inner), summed), 0
     row, column = spatial_widths(step.problem, array)
     streams = stream_dims(step.problem, array)
     size = step.problem.extent
@@ -168,44 +204,72 @@ def _compute(step: _Step, inner: Sequence[Loop], array: AdderTree | Systolic) ->
             folds += count
             total += count * array.fold_cycles(length, rows.extent, cols.extent)
             load += 0 if array.overlapped_load else count * array.load_cycles(rows.extent, cols.extent)
-    return (length, 0) if step.same_fold and folds == 1 else (total, load)
+    again = _returns(step, inner, array)
+    if again:  # a nest of another order than the dataflow's brings a stationary tile back: skew and load again
+        total += again * (array.fold_cycles(1, array.rows, array.cols) - 1)
+        load += 0 if array.overlapped_load else again * array.load_cycles(array.rows, array.cols)
+    return (length, 0) if step.same_fold and folds == 1 and not again else (total, load)
 
 
-def _cold_load(array: AdderTree | Systolic) -> int:
+def _returns(step: _Step, inner: Sequence[Loop], array: Systolic) -> int:
+    """How often stationary tiles come back to the array within a step, each one's first time left out."""
+    tiles = tiling(step.problem, _STATIONARY[array.dataflow], inner)
+    return tiles.again(lambda values: 1)
+
+
+def _cold_load(array: Array) -> int:
     """An overlapped load has no fold to hide behind the first time."""
     if isinstance(array, Systolic) and array.overlapped_load:
         return array.load_cycles(array.rows, array.cols)
     return 0
 
 
-def _lasts(need: int, load: int, ports: dict[str, int], machine: Machine) -> int:
+Memories = dict[OperandName, Sram | None]
+
+
+def _next_to_array(mapping: Mapping, machine: Machine) -> Memories:
+    """The memory that the array exchanges each operand with; None if the mapping stores it in none."""
+    chains = {operand: stored_chain(mapping, machine, operand) for operand in OPERANDS}
+    return {operand: chain[-1] if chain else None for operand, chain in chains.items()}
+
+
+def _lasts(need: int, load: int, ports: dict[str, int], machine: Machine, memories: Memories) -> int:
     """Array and ports work side by side, but a serial load waits for its own port."""
-    array = machine.array
-    stationary = {"weight_stationary": machine.weight_buffer, "input_stationary": machine.ifmap_buffer}
-    port = f"{stationary[array.dataflow].name} read" if array.dataflow in stationary else ""
-    if load and port:
-        return max(need - load + max(load, ports[port]), *(busy for name, busy in ports.items() if name != port))
-    return max(need, *ports.values())
+    stationary: dict[str, OperandName] = {"weight_stationary": "weight", "input_stationary": "ifmap"}
+    operand = stationary.get(machine.array.dataflow)
+    memory = memories[operand] if operand else None
+    if load and memory is not None:
+        port = f"{memory.name} read"
+        return max(need - load + max(load, ports[port]), *(busy for name, busy in ports.items() if name != port), 0)
+    return max([need, *ports.values()])
 
 
-def _port_cycles(step: _Step, inner: Sequence[Loop], machine: Machine, visits: int, buffered: bool) -> dict[str, int]:
-    """Cycles each buffer port (and the psum engine) needs for one step."""
+def _port_cycles(
+    step: _Step, inner: Sequence[Loop], machine: Machine, visits: int, memories: Memories
+) -> dict[str, int]:
+    """Cycles each memory port (and the psum engine) needs for one step; operands that share one add up."""
     problem = step.problem
-    ifmap, weight, psum = machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer
-    inputs, weights = 0, 0
-    if not step.keeps_ifmap:
-        inputs = tiling(problem, "ifmap", inner).total(lambda values: ifmap.accesses(values, problem.ifmap_bits))
-    if not step.keeps_weight:
-        weights = tiling(problem, "weight", inner).total(lambda values: weight.accesses(values, problem.weight_bits))
-    cycles = {f"{ifmap.name} read": ifmap.read_cycles(inputs), f"{weight.name} read": weight.read_cycles(weights)}
-    outputs = tiling(problem, "output", inner)
-    if buffered:
-        again = outputs.again(lambda values: psum.accesses(values, problem.psum.bits))
+    moved: list[tuple[Sram, str, int]] = []
+    kept: dict[OperandName, bool] = {"ifmap": step.keeps_ifmap, "weight": step.keeps_weight}
+    widths: dict[OperandName, int] = {"ifmap": problem.ifmap_bits, "weight": problem.weight_bits}
+    for operand, bits in widths.items():
+        memory = memories[operand]
+        if memory is not None:
+            reads = 0 if kept[operand] else tiling(problem, operand, inner).total(words(memory, bits))
+            moved.append((memory, "read", reads))
+    outputs, psum = tiling(problem, "output", inner), memories["output"]
+    if psum is not None:
+        again = outputs.again(words(psum, problem.psum.bits))
         last_bits = problem.ofmap_bits if step.leaves == LEAVES_OFMAP else problem.psum.bits
-        enters = outputs.once(lambda values: psum.accesses(values, problem.psum.bits)) if step.enters else 0
-        leaves = outputs.once(lambda values: psum.accesses(values, last_bits)) if step.leaves != STAYS else 0
-        cycles[f"{psum.name} read"] = psum.read_cycles(again + enters)
-        cycles[f"{psum.name} write"] = psum.write_cycles(again + leaves)
+        enters = outputs.once(words(psum, problem.psum.bits)) if step.enters else 0
+        leaves = outputs.once(words(psum, last_bits)) if step.leaves != STAYS else 0
+        moved += [(psum, "read", again + enters), (psum, "write", again + leaves)]
+    accesses: dict[tuple[str, str], int] = {}
+    cycles = {}
+    for memory, action, count in moved:
+        accesses[memory.name, action] = accesses.get((memory.name, action), 0) + count
+        time = memory.read_cycles if action == "read" else memory.write_cycles
+        cycles[f"{memory.name} {action}"] = time(accesses[memory.name, action])
     engine = machine.psum_engine
     if engine is not None and problem.psum.is_apsq and visits > 1:
         cycles[engine.name] = engine.cycles(outputs.again() + (outputs.once() if step.leaves != STAYS else 0))

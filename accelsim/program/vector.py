@@ -1,7 +1,7 @@
-"""An op without MACs as a three-stage pipeline of chunks: load, compute, store.
+"""An op without MACs as a pipeline of chunks: load, compute, store, and a move for each further memory.
 
-Two slots each way, so loading, computing and storing overlap. A chunk is as small as keeps its DRAM
-transfer longer than a few DRAM latencies, and as large as half a buffer at most.
+Two slots each way in every memory, so all stages overlap. A chunk is as small as keeps its DRAM
+transfer longer than a few DRAM latencies, and as large as half a memory at most.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Sram
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
-from accelsim.program.dma import dma_queue, read_port, write_port
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
+from accelsim.program.transfer import End, Transfer, shared_ports, transfer_queue
 
 MAX_CHUNKS = 2_000_000
 
@@ -43,29 +44,44 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     ports = {name: np.array([kind[name] for kind in kinds], np.int64)[which] for name in kinds[0]}
     compute = np.maximum(ports[machine.vector_unit.name], ports[machine.lut_unit.name])
     cycles = np.maximum.reduce([*ports.values()])
-    one = np.ones(chunks, np.int64)
-    zero = np.zeros(chunks, np.int64)
-    ports_fs = write_port(machine.ifmap_buffer, machine.period_fs), read_port(machine.psum_buffer, machine.period_fs)
-    load_free, load_full, store_free, store_full = (
-        (TokenUse(name, one),) for name in ("load_free", "load_full", "store_free", "store_full")
-    )
     if int(cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
-    busy_fs = cycles * machine.period_fs
-    queues = (
-        dma_queue("load", loaded, machine.dram, ports_fs[0], load_free, load_full),
-        Queue("compute", ("units",), busy_fs, zero, zero, (*load_full, *store_free), (*load_free, *store_full)),
-        dma_queue("store", stored, machine.dram, ports_fs[1], store_full, store_free),
-    )
-    channels = (
-        Channel("load_full", "load", "compute"),
-        Channel("load_free", "compute", "load", 2),
-        Channel("store_full", "compute", "store"),
-        Channel("store_free", "store", "compute", 2),
-    )
-    program = Program(queues, (Resource("dram"), Resource("units")), channels)
+    program = _pipeline(loaded, cycles * machine.period_fs, stored, machine)
     totals = tuple((name, int(each.sum())) for name, each in ports.items())
     return VectorProgram(program, int(compute.sum()), totals)
+
+
+def _pipeline(loaded: Ints, busy_fs: Ints, stored: Ints, machine: Machine) -> Program:
+    """Every chunk through the memories of the ifmap, the units, and the memories of the psums."""
+    ins, outs = machine.chain("ifmap"), machine.chain("output")[::-1]
+    between = [*(f"load_{memory.name}" for memory in ins[:-1]), "load"]  # what holds a chunk after each stage
+    between += ["store", *(f"store_{memory.name}" for memory in outs[1:])]
+    loads = ["load", *(f"move_in_{memory.name}" for memory in ins[1:])]
+    stores = [*(f"move_out_{memory.name}" for memory in outs[1:]), "store"]
+    one, zero = np.ones(busy_fs.size, np.int64), np.zeros(busy_fs.size, np.int64)
+
+    def uses(stage: int) -> tuple[tuple[TokenUse, ...], tuple[TokenUse, ...]]:
+        """What the stage waits for and signals: its chunk before it, a slot after it."""
+        before, after = between[max(0, stage - 1) : stage], between[stage : stage + 1]
+        waits = [*(f"{name}_full" for name in before), *(f"{name}_free" for name in after)]
+        signals = [*(f"{name}_free" for name in before), *(f"{name}_full" for name in after)]
+        return tuple(TokenUse(name, one) for name in waits), tuple(TokenUse(name, one) for name in signals)
+
+    sources: list[End] = [machine.dram, *ins[:-1], *outs]
+    targets: list[End] = [*ins, *outs[1:], machine.dram]
+    transfers = []
+    for at, (name, source, target) in enumerate(zip([*loads, *stores], sources, targets, strict=True)):
+        is_load = at < len(loads)
+        waits, signals = uses(at if is_load else at + 1)
+        transfers.append(Transfer(name, loaded if is_load else stored, source, target, waits, signals))
+    ports = shared_ports(transfers, machine)
+    queues = [transfer_queue(transfer, machine, ports) for transfer in transfers]
+    queues.insert(len(loads), Queue("compute", ("units",), busy_fs, zero, zero, *uses(len(loads))))
+    channels = []
+    for name, producer, consumer in zip(between, queues, queues[1:], strict=False):
+        channels.append(Channel(f"{name}_full", producer.name, consumer.name))
+        channels.append(Channel(f"{name}_free", consumer.name, producer.name, 2))
+    return Program(tuple(queues), (Resource("dram"), Resource("units"), *ports), tuple(channels))
 
 
 def whole_units(problem: VectorProblem, work: VectorWork, machine: Machine) -> dict[str, int]:
@@ -82,13 +98,23 @@ def _units(lanes: int, lookups: int, loaded_bits: int, stored_bits: int, machine
     }
 
 
+def slot_bits(problem: VectorProblem, machine: Machine, memory: Sram) -> int:
+    """Bits of a memory, in whole port words, that an op's chunks take up: two slots each way."""
+    chunks = _chunks(problem, machine)
+    taken = 0
+    for operand, bits in (("ifmap", problem.input_bits), ("output", problem.output_bits)):
+        if operand in memory.holds:
+            taken += 2 * memory.accesses(-(-bits // chunks), 1) * memory.word_bits
+    return taken
+
+
 def _chunks(problem: VectorProblem, machine: Machine) -> int:
-    """How many chunks: enough to fit half a buffer, else as many as stay long DRAM transfers."""
-    fit = max(
-        -(-2 * problem.input_bits // machine.ifmap_buffer.capacity_bits),
-        -(-2 * problem.output_bits // machine.psum_buffer.capacity_bits),
-    )
-    return max(1, fit, max(problem.input_bits, problem.output_bits) // transfer_bits(machine))
+    """How many chunks: enough to fit half a memory, else as many as stay long DRAM transfers."""
+    fit = 1
+    for memory in machine.memories:
+        held = problem.input_bits * ("ifmap" in memory.holds) + problem.output_bits * ("output" in memory.holds)
+        fit = max(fit, -(-2 * held // memory.capacity_bits))
+    return max(fit, max(problem.input_bits, problem.output_bits) // transfer_bits(machine))
 
 
 def _shares(amount: int, chunks: int) -> Ints:

@@ -111,7 +111,8 @@ def _op(op: OpRow) -> dict[str, object]:
     fields = dataclasses.asdict(op)
     fields.pop("lower_bounds")
     resources = fields.pop("resources")
-    return {**fields, "stall_cycles": op.stall_cycles, "resources": list(resources)}
+    stalls = dict(fields.pop("stalls"))
+    return {**fields, "stall_cycles": op.stall_cycles, "stalls": stalls, "resources": list(resources)}
 
 
 def _phase(phase: PhaseRow) -> dict[str, object]:

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from accelsim.report.report import Report
 
 RELATIVE_TOLERANCE = 1e-9
-INPUT_BUFFERS = ("ifmap_buffer", "weight_buffer")
-OUTPUT_BUFFER = "psum_buffer"
 
 
 class BrokenInvariant(Exception):
@@ -32,6 +30,7 @@ def check(report: Report) -> None:
     _check_macs(report)
     _check_bounds(report)
     _check_bytes(report)
+    _check_link(report)
 
 
 def _check_values(report: Report) -> None:
@@ -68,34 +67,58 @@ def _check_bounds(report: Report) -> None:
         for use in op.resources:
             if min(use.busy_cycles, use.stalled_cycles, use.idle_cycles) < 0:
                 raise BrokenInvariant(use.name, f"{op.name}: negative time")
+        waited = [cycles for _, cycles in op.stalls]
+        if sum(waited) != op.stall_cycles or min(waited) < 0:
+            raise BrokenInvariant("report", f"{op.name}: stalls {waited}, which are not its {op.stall_cycles} cycles")
         for name, bound in op.lower_bounds:
             if op.cycles < bound:
                 raise BrokenInvariant(name, f"{op.name}: {op.cycles} cycles, but it needs at least {bound}")
 
 
 def _check_bytes(report: Report) -> None:
-    """What comes from DRAM fills a buffer, what leaves a buffer goes to DRAM, psums come back as they left."""
+    """What a level gives, the next one takes; what leaves the array reaches DRAM; psums come back as they left."""
+    memories = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "buffer"))
+    order = [block.block for block in report.blocks if block.block in memories]  # outermost first
     ops: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     for row in report.rows:
         if row.action in ("read", "write"):
             moved = ops.setdefault((row.phase, row.op), {})
-            moved[row.block, row.operand, row.action] = row.bits_useful
+            key = row.block, row.operand, row.action
+            moved[key] = moved.get(key, 0) + row.bits_useful
     for (_, op), moved in ops.items():
         for operand in {operand for _, operand, _ in moved} - {"psum"}:
-            _check_operand(op, operand, moved)
-        for block in (OUTPUT_BUFFER, "dram"):
+            _check_operand(op, operand, moved, order)
+        for block in (*order, "dram"):
             left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
             if left != back:
                 raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")
 
 
-def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]) -> None:
-    filled = sum(moved.get((block, operand, "write"), 0) for block in INPUT_BUFFERS)
-    if filled != moved.get(("dram", operand, "read"), 0):
-        raise BrokenInvariant("dram", f"{op}: the bits of {operand} read from DRAM are not those that fill a buffer")
-    if filled and not sum(moved.get((block, operand, "read"), 0) for block in INPUT_BUFFERS):
-        raise BrokenInvariant(INPUT_BUFFERS[0], f"{op}: {operand} is loaded and never read")
-    into, out = (moved.get((OUTPUT_BUFFER, operand, action), 0) for action in ("write", "read"))
-    stored = moved.get(("dram", operand, "write"), 0)
-    if into != out or (into and stored != out):  # an output that bypasses the buffer has no buffer rows
-        raise BrokenInvariant(OUTPUT_BUFFER, f"{op}: {into} bits of {operand} written, {out} read, {stored} stored")
+def _check_link(report: Report) -> None:
+    """Every bit that a DRAM reads or writes crosses the link, and nothing else does."""
+    across: dict[tuple[str, str, str], int] = {}
+    for row in report.rows:
+        if row.level == "dram" and row.action in ("read", "write", "io"):
+            key = (row.phase, row.op, row.operand)
+            across[key] = across.get(key, 0) + (row.bits_moved if row.action != "io" else -row.count)
+    for (_, op, operand), bits in across.items():
+        if bits:
+            raise BrokenInvariant("dram", f"{op}: {bits} bits of {operand} more move than cross the link")
+
+
+def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int], order: list[str]) -> None:
+    """An operand that comes from DRAM goes from memory to memory; one that leaves passes through as it is."""
+    came, went = (moved.get(("dram", operand, action), 0) for action in ("read", "write"))
+    source, given = "dram", came
+    for memory in order:
+        taken, read = (moved.get((memory, operand, action), 0) for action in ("write", "read"))
+        if went:
+            # Inwards and outwards may pass the same memory (a vector op's cache in and out), or each its own.
+            if taken != read or taken not in (0, came, went, came + went):
+                raise BrokenInvariant(memory, f"{op}: {taken} bits of {operand} written, {read} read, {went} stored")
+        elif taken or read:
+            if taken != given:
+                raise BrokenInvariant(memory, f"{op}: takes {taken} bits of {operand}, {source} gives {given}")
+            source, given = memory, read
+    if not went and not given:
+        raise BrokenInvariant(source, f"{op}: {operand} is loaded and never read")

@@ -32,7 +32,8 @@ class Row:
 
     `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
     for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
-    buffer or compute; `part` is die, dram or link.
+    buffer or compute; `part` is die, dram or link. What a DRAM moves has a `read` or `write` row, which
+    bears the bits and the column access energy, an `activate` row and, on the link, an `io` row.
     """
 
     phase: str
@@ -63,6 +64,8 @@ class ResourceCycles:
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
+    `stalls` splits the stall cycles by reason (see `accelsim.stalls`); `prefetch_saved_cycles` is what
+    loading the op's first weights during the op before saved, net of what it cost that op.
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
     `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
     """
@@ -81,6 +84,8 @@ class OpRow:
     mapping: str
     timing: str
     resources: tuple[ResourceCycles, ...]
+    stalls: tuple[tuple[str, int], ...]
+    prefetch_saved_cycles: int
     lower_bounds: tuple[tuple[str, int], ...]
 
     @property

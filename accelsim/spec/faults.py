@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import Fault, did_you_mean
 from accelsim.spec.layers import OVERRIDE, Layer, Place
-from accelsim.spec.schema import Allowed, allowed_at, kinds_of, model_for
+from accelsim.spec.schema import Allowed, allowed_at, kinds_allowing, kinds_of, model_for
 from accelsim.spec.words import Data, DataPath, dotted, shown
 
 MAX_FAULTS = 100
@@ -34,6 +34,8 @@ def schema_faults(error: ValidationError, layer: Layer) -> list[Fault]:
     """Every fault the models found in `layer`, at most 100, less those that follow from another."""
     details = error.errors(include_url=False, include_context=False)
     by_path = [(_path(detail, layer.data), detail) for detail in details]
+    # A list is called too short when its items are faulty: those are named themselves.
+    by_path = [(path, d) for path, d in by_path if not (d["type"] == "too_short" and layer.get(path))]
     by_path = [(path, detail) for path, detail in by_path if not _is_broken(path, layer)]
     faults: list[Fault] = []
     guessed: set[DataPath] = set()
@@ -107,7 +109,11 @@ def _bad_value(layer: Layer, path: DataPath) -> Fault:
     allowed = allowed_at(path, layer.data)
     if allowed is None:
         return fault_at(layer, path, f"found {shown(value)}, which is not allowed here", "see the schema of this key")
-    return fault_at(layer, path, f"found {_complaint(value, allowed)}", _fix(value, allowed))
+    complaint = _complaint(value, allowed)
+    kinds = kinds_allowing(allowed_at(path[:-1], layer.data), path[-1], value)
+    if kinds:
+        complaint += f", which is for {path[-2]}s of kind {' and '.join(kinds)}"
+    return fault_at(layer, path, f"found {complaint}", _fix(value, allowed))
 
 
 def _complaint(value: Data, allowed: Allowed) -> str:

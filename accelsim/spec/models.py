@@ -27,7 +27,13 @@ Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+DramPreset = Literal[
+    "lpddr3_1600", "lpddr3_1866", "lpddr4_3200", "lpddr4_4266", "lpddr5_6400", "ddr4_2400", "ddr4_3200", "hbm2_2000",
+    "hbm2_2400", "hbm3_6400",
+]  # fmt: skip
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
+GridDataflow = Literal[Dataflow, "row_stationary"]
+SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
 class SpecModel(BaseModel):
@@ -63,8 +69,9 @@ class AdderTreeArray(SpecModel):
     """Width of an accumulator, and of a partial sum that has no scheme of its own."""
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to sum out; paid once per array instruction."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, and Po unrolls q)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
     area_mm2: Positive | None = None
@@ -91,10 +98,75 @@ class SystolicArray(SpecModel):
     """Whether filling the stationary operand adds to each fold or hides behind the previous one."""
     ragged_fold: Literal["full", "trimmed"] = "full"
     """Whether an edge fold takes the time of a full one or only of the rows and columns it uses."""
-    spatial_reduction: Literal["flatten_crs", "channels_only"] = "flatten_crs"
-    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap."""
+    spatial_reduction: SpatialReduction = "flatten_crs"
+    """What the reduction unrolls in a conv: flattened (r, s, c), or channels of one tap (`channels_only`
+    walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, with q as the row)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
+    area_mm2: Positive | None = None
+    """Area of the whole array, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power of the whole array, mW."""
+
+
+class MatmulUnroll(SpecModel):
+    dim: Literal["b", "g", "m", "k", "n"]
+    """Loop of a matmul: batch, query heads per KV head, rows, reduction, columns."""
+    width: Size | None = None
+    """At most so many indices at once; left out, as many as the other dims of this side leave room for."""
+
+
+class ConvUnroll(SpecModel):
+    dim: Literal["groups", "n", "p", "q", "c", "r", "s", "k"]
+    """Loop of a conv: groups, images, output rows and columns, channels, kernel rows and columns, filters."""
+    width: Size | None = None
+    """At most so many indices at once; left out, as many as the other dims of this side leave room for."""
+
+
+class MatmulSides(SpecModel):
+    rows: Annotated[tuple[MatmulUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the rows."""
+    cols: Annotated[tuple[MatmulUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the columns; a dim of the rows may come again, and is then the product wide."""
+
+
+class ConvSides(SpecModel):
+    rows: Annotated[tuple[ConvUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the rows."""
+    cols: Annotated[tuple[ConvUnroll, ...], Field(min_length=1)]
+    """Dims unrolled over the columns; a dim of the rows may come again, and is then the product wide."""
+
+
+class Unrolling(SpecModel):
+    matmul: MatmulSides
+    """What the PEs unroll of a matmul."""
+    conv: ConvSides
+    """What the PEs unroll of a conv, whose loops are all walked one by one."""
+
+
+class PeGridArray(SpecModel):
+    """rows x cols processing elements, one MAC a cycle each, that unroll any loops."""
+
+    kind: Literal["pe_grid"]
+    dataflow: GridDataflow
+    """Loop order. row_stationary unrolls r over rows and p over columns, and slides along q."""
+    rows: Size
+    """Rows of PEs."""
+    cols: Size
+    """Columns of PEs."""
+    unroll: Unrolling
+    """Loops that run side by side; those of a reduction add up from PE to PE."""
+    operand_bits: Bits = 8
+    """Widest operand a multiplier takes in one cycle."""
+    accumulator_bits: Bits = 32
+    """Width of an accumulator, and of a partial sum that has no scheme of its own."""
+    pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
+    """Cycles from operands in to a PE's product out; paid once per array instruction, and so is a cycle
+    for every PE that a sum passes on its way."""
+    mac_energy_pj: Cost | None = None
+    """Energy of one multiply-accumulate, pJ."""
+    pass_energy_pj: Cost | None = None
+    """Energy to hand one partial sum to the next PE, pJ."""
     area_mm2: Positive | None = None
     """Area of the whole array, mm2."""
     leakage_mw: Cost | None = None
@@ -166,14 +238,20 @@ class Dram(SpecModel):
 
     kind: Literal["ddr3", "ddr4", "lpddr3", "lpddr4", "lpddr5", "lpddr5x", "gddr5", "gddr6", "hbm2", "hbm3"]
     """Memory type: picks energy per bit from the table of constants."""
-    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
-    """Peak bandwidth, 10^9 bytes per second."""
-    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
-    """Smallest transfer, bytes; every tile is rounded up to it."""
-    row_hit_efficiency: Fraction = 0.9
-    """Share of the peak bandwidth left after row misses and refresh."""
-    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] = 100.0
-    """Time from a request to its first bit, ns."""
+    timing: DramPreset | None = None
+    """Speed grade whose timing table gives what is left out below; the kind has to be its kind."""
+    channels: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Channels of the `timing` preset (pseudo channels of an HBM); left out, one."""
+    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)] | None = None
+    """Peak bandwidth, 10^9 bytes per second; left out, `channels` of the `timing` preset."""
+    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Smallest transfer, bytes; every tile is rounded up to it. Left out: the preset's, else 64."""
+    bytes_between_turnarounds: Annotated[int, Field(ge=64, le=1 << 30, strict=True)] | None = None
+    """Bytes that a channel of the `timing` preset reads (or writes) before it turns around; left out, 4096."""
+    row_hit_efficiency: Fraction | None = None
+    """Share of the peak bandwidth left after row misses, turnarounds and refresh. Left out: the preset's, else 0.9."""
+    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] | None = None
+    """Time from a request to its first bit, ns. Left out: the preset's, else 100."""
     energy_pj_per_bit: Cost | None = None
     """Access energy per bit, pJ."""
     background_power_mw: Cost | None = None
@@ -217,6 +295,8 @@ class MappingRules(SpecModel):
 
     spill: Literal["through", "bypass"] = "through"
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
+    prefetch: Literal["none", "weights"] = "none"
+    """Whether an op's first weight tile may be loaded during the op before it, where there is room and time."""
 
 
 class ArchSpec(SpecModel):
@@ -229,7 +309,7 @@ class ArchSpec(SpecModel):
     description: str = ""
     """One line for `accelsim list`."""
     technology: Technology
-    array: Annotated[AdderTreeArray | SystolicArray, Field(discriminator="kind")]
+    array: Annotated[AdderTreeArray | SystolicArray | PeGridArray, Field(discriminator="kind")]
     memories: tuple[Memory, ...] = ()
     """Memories between DRAM and the buffers, outermost first."""
     buffers: Buffers = Buffers()

@@ -53,7 +53,7 @@ def override_layer(overrides: Mapping[str, object] | Sequence[str], faults: list
             faults.append(_fault(shown(key), "a spec's override has a key like arch.array.po", _FORM))
             continue
         if len(path) > MAX_DEPTH:
-            faults.append(_fault(shown(key), f"nested over {MAX_DEPTH} deep", "a spec has four levels at most"))
+            faults.append(_fault(shown(key), f"nested over {MAX_DEPTH} deep", "a spec has six levels at most"))
             continue
         known = len(faults)
         plain = _value(key, value, faults)

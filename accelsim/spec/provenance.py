@@ -23,12 +23,13 @@ def resolved_rows(resolved: ResolvedArch) -> list[tuple[str, Value, str]]:
 
     The origin is `file:line`, `default` or `override`.
     """
-    return [(dotted(path), value, resolved.origins[dotted(path)]) for path, value in _leaves(resolved.spec, ())]
+    spec = resolved.spec
+    return [(_key(spec, path), value, resolved.origins[_key(spec, path)]) for path, value in _leaves(spec, ())]
 
 
 def origins_of(spec: ArchSpec, layer: Layer) -> dict[str, str]:
     """Per dotted key of `spec` the origin of its value in `layer`."""
-    return {dotted(path): _origin(layer, path) for path, _ in _leaves(spec, ())}
+    return {_key(spec, path): _origin(layer, path) for path, _ in _leaves(spec, ())}
 
 
 def spec_hash(spec: ArchSpec) -> str:
@@ -37,13 +38,20 @@ def spec_hash(spec: ArchSpec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _key(spec: ArchSpec, path: DataPath) -> str:
+    """The path as an override writes it: a memory goes by its name."""
+    if path[0] == "memories" and isinstance(path[1], int):
+        path = (path[0], spec.memories[path[1]].name, *path[2:])
+    return dotted(path)
+
+
 def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]]:
     for name, value in model:
         if isinstance(value, SpecModel):
             yield from _leaves(value, (*path, name))
-        elif name == "memories":
-            for index, memory in enumerate(value):
-                yield from _leaves(memory, (*path, name, index))
+        elif name == "memories" or (isinstance(value, tuple) and any(isinstance(item, SpecModel) for item in value)):
+            for index, item in enumerate(value):
+                yield from _leaves(item, (*path, name, index))
         else:
             yield (*path, name), value
 

@@ -72,6 +72,18 @@ def kinds_of(allowed: Allowed) -> list[str]:
     return sorted(str(kind) for model in allowed.models for kind in _field(model, "kind").choices)
 
 
+def kinds_allowing(allowed: Allowed | None, key: str | int, value: Data) -> list[str]:
+    """The kinds of a mapping under which `value` is one of the choices of `key`."""
+    models = allowed.models if allowed and len(allowed.models) > 1 and isinstance(value, str) else ()
+    having = [model for model in models if key in model.model_fields]
+    return sorted(
+        str(kind)
+        for model in having
+        if value in _field(model, str(key)).choices
+        for kind in _field(model, "kind").choices
+    )
+
+
 @cache
 def _field(model: type[SpecModel], name: str) -> Allowed:
     info = model.model_fields[name]

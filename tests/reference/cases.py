@@ -7,26 +7,23 @@ strategies would mostly give the simplest cases, and still shrunk to the smalles
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.sram import Sram
-from accelsim.mapping.nest import Loop, Mapping, Node, Store
-from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
-from accelsim.schemes import PsumScheme
-from accelsim.spec.models import ArchSpec
-from accelsim.workload.trace import ConvDims, MatmulDims
+from accelsim.mapping.nest import Mapping, Node, Store
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.spec.models import ArchSpec, SpatialReduction
+from accelsim.validate.random_nests import LEVELS, RULES, nest_of, problem_of
 
-MOST_MACS = 1200
 LARGEST_SIZE = 12
-LEVELS = ("far", "near")
 DATAFLOWS = ("weight_stationary", "input_stationary", "output_stationary")
+MATMUL_DIMS, CONV_DIMS = ("b", "g", "m", "k", "n"), ("groups", "n", "p", "q", "c", "r", "s", "k")
 
 Case = TypeVar("Case")
 
@@ -35,63 +32,6 @@ def drawn(build: Callable[[random.Random, int], Case]) -> st.SearchStrategy[Case
     """Cases of `build(rng, size)`, sizes 1..LARGEST_SIZE."""
     sizes = st.sampled_from(range(1, LARGEST_SIZE + 1))
     return st.builds(lambda size, seed: build(random.Random(seed), size), sizes, st.integers(0, 2**48))
-
-
-def psum_scheme(rng: random.Random) -> PsumScheme:
-    if rng.random() < 0.4:
-        return PsumScheme(rng.choice([16, 24, 32]))
-    return PsumScheme(rng.choice([4, 7, 8]), rng.randint(1, 4))
-
-
-def problem_of(rng: random.Random, size: int) -> Problem:
-    """A matmul or conv of at most MOST_MACS, extents up to about `size`."""
-    while True:
-        problem = rng.choice([_matmul, _conv])(rng, size)
-        if math.prod(extent for _, extent in problem.extents) <= MOST_MACS:
-            return problem
-
-
-def _matmul(rng: random.Random, size: int) -> Problem:
-    b, g = rng.choice([(1, 1), (1, 1), (2, 1), (1, 3), (2, 2)])
-    m, k, n = (rng.randint(1, size) for _ in range(3))
-    return matmul_problem(MatmulDims(b, g, m, k, n), *_widths(rng), psum_scheme(rng), bias_values=rng.choice([0, n]))
-
-
-def _conv(rng: random.Random, size: int) -> Problem:
-    """Strided, grouped, depthwise, dilated, padded; a kernel may be larger than its input."""
-    n, groups, c, k = rng.choice([(1, 1, 2, 3), (1, 1, 3, 2), (2, 1, 1, 2), (1, 2, 2, 1), (1, 3, 1, 1), (1, 1, 5, 1)])
-    most = min(size, 4)
-    (r, s), (p, q) = ((rng.randint(1, min(most, 3)), rng.randint(1, most)) for _ in range(2))
-    limits = ((1, 3), (0, 2), (1, 2))
-    stride, padding, dilation = ((rng.randint(low, high), rng.randint(low, high)) for low, high in limits)
-    h, w = (
-        max(1, (out - 1) * step + dil * (taps - 1) + 1 - 2 * pad) + rng.randint(0, 1)
-        for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
-    )
-    conv = ConvDims(n, groups, c, k, h, w, r, s, stride, padding, dilation)
-    rule: Literal["flatten_crs", "channels_only"] = "flatten_crs" if rng.random() < 0.5 else "channels_only"
-    return conv_problem(conv, *_widths(rng), psum_scheme(rng), rule, bias_values=rng.choice([0, groups * k]))
-
-
-def _widths(rng: random.Random) -> tuple[int, int, int]:
-    ifmap, weight, ofmap = (rng.choice([3, 4, 8, 16]) for _ in range(3))
-    return ifmap, weight, ofmap
-
-
-def nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping]:
-    """Any loops in any order (steps need not divide, nor shrink), storage anywhere among them."""
-    problem = problem_of(rng, size)
-    extents = dict(problem.extents)
-    dims = [dim for dim, extent in problem.extents if extent > 1] or [problem.row]
-    nodes: list[Node] = []
-    for _ in range(rng.randint(0, min(size, 7))):
-        dim = rng.choice(dims)
-        nodes.append(Loop(dim, rng.randint(1, max(1, extents[dim] - 1))))
-    for operand in OPERANDS:
-        inner = rng.randint(0, len(nodes))
-        nodes.insert(inner, Store(operand, LEVELS[1]))
-        nodes.insert(rng.randint(0, inner), Store(operand, LEVELS[0]))
-    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS)))
 
 
 def arch(array: dict[str, Any], spill: str = "through", latency_ns: float = 0.0, kib: float = 256.0) -> ArchSpec:
@@ -120,16 +60,43 @@ def _full_size(spec: str) -> Machine:
 
 def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
     """An array a few lanes wide with buffers of a few words, far below what a spec may say."""
-    array: dict[str, Any] = {"dataflow": rng.choice(DATAFLOWS)}
-    if rng.random() < 0.5:
-        array |= {"kind": "adder_tree"} | {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}
+    kind = rng.choice(["adder_tree", "systolic", "pe_grid"])
+    array: dict[str, Any] = {"kind": kind, "dataflow": rng.choice(DATAFLOWS)}
+    if kind == "adder_tree":
+        array |= {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}
+    elif kind == "systolic":
+        array |= {"rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
     else:
-        array |= {"kind": "systolic", "rows": rng.randint(1, 4), "cols": rng.randint(1, 4)}
+        array = _grid(rng)
     spec = arch(array, rng.choice(["through", "bypass"]), rng.choice([0.0, 2.0, 10.0]))
     machine = _full_size(spec.model_dump_json())
     for sram in machine.memories:
         machine = machine.with_memory(_shrunk(rng, sram))
     return spec, machine
+
+
+def _grid(rng: random.Random) -> dict[str, Any]:
+    """PEs that unroll one to three dims a side, each with a width or with what is left."""
+    rows, cols = rng.randint(1, 6), rng.randint(1, 6)
+    sides = {
+        name: {side: _side(rng, dims, pes) for side, pes in (("rows", rows), ("cols", cols))}
+        for name, dims in (("matmul", MATMUL_DIMS), ("conv", CONV_DIMS))
+    }
+    dataflow = rng.choice([*DATAFLOWS, "row_stationary"])
+    if dataflow == "row_stationary":
+        for side, dim in (("rows", "r"), ("cols", "p")):
+            if all(unrolled["dim"] != dim for unrolled in sides["conv"][side]):
+                sides["conv"][side] += ({"dim": dim, "width": rng.choice([None, 1])},)
+    return {"kind": "pe_grid", "dataflow": dataflow, "rows": rows, "cols": cols, "unroll": sides}
+
+
+def _side(rng: random.Random, dims: tuple[str, ...], pes: int) -> tuple[dict[str, Any], ...]:
+    side, left = [], pes
+    for dim in rng.sample(dims, rng.randint(1, 3)):
+        width = rng.choice([None, rng.randint(1, left)])
+        left //= width or 1
+        side.append({"dim": dim, "width": width})
+    return tuple(side)
 
 
 def _shrunk(rng: random.Random, sram: Sram) -> Sram:
@@ -138,14 +105,20 @@ def _shrunk(rng: random.Random, sram: Sram) -> Sram:
     return dataclasses.replace(sram, word_bits=word_bits, capacity_bits=words * word_bits + rng.randint(0, 31))
 
 
+def rules_of(spec: ArchSpec) -> tuple[SpatialReduction, ...]:
+    """How the array may walk a conv."""
+    return ("nested",) if spec.array.kind == "pe_grid" else RULES
+
+
 def placed_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
-    return problem_of(rng, size), *machine_of(rng)
+    spec, machine = machine_of(rng)
+    return problem_of(rng, size, rules_of(spec)), spec, machine
 
 
 def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
     """A random nest whose inner storage level is the machine's buffers; sometimes outputs bypass theirs."""
-    problem, nest = nest_of(rng, size)
-    _, machine = machine_of(rng)
+    spec, machine = machine_of(rng)
+    problem, nest = nest_of(rng, size, rules_of(spec))
     names = {"ifmap": machine.ifmap_buffer.name, "weight": machine.weight_buffer.name}
     if rng.random() < 0.7:
         names["output"] = machine.psum_buffer.name
@@ -156,3 +129,43 @@ def buffered_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, M
         elif node.level == LEVELS[1] and node.operand in names:
             nodes.append(Store(node.operand, names[node.operand]))
     return problem, Mapping(tuple(nodes)), machine
+
+
+def chain_machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
+    """A machine of one to three memory levels, each of one or more memories that hold some of the operands."""
+    spec, machine = machine_of(rng)
+    plain = machine.memories[0]
+    levels: list[list[tuple[OperandName, ...]]] = []
+    for _ in range(rng.randint(1, 3)):
+        split = rng.choice([[(0, 1, 2)], [(0, 1), (2,)], [(0,), (1, 2)], [(0, 2), (1,)], [(0,), (1,), (2,)]])
+        level = [tuple(OPERANDS[at] for at in group) for group in split]
+        levels.append([holds for holds in level if rng.random() < 0.8])
+    memories = [
+        dataclasses.replace(_shrunk(rng, plain), name=f"level{number}_{'_'.join(holds)}", holds=holds)
+        for number, level in enumerate(levels)
+        for holds in level
+    ]
+    for operand in OPERANDS:
+        if not any(operand in memory.holds for memory in memories):
+            memories.append(dataclasses.replace(_shrunk(rng, plain), name=f"{operand}_own", holds=(operand,)))
+    return spec, dataclasses.replace(machine, memories=tuple(memories))
+
+
+def chain_case_of(rng: random.Random, size: int) -> tuple[Problem, ArchSpec, Machine]:
+    spec, machine = chain_machine_of(rng)
+    return problem_of(rng, size, rules_of(spec)), spec, machine
+
+
+def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
+    """A random nest with storage in any memories of each operand's chain, some or all of them passed by."""
+    spec, machine = chain_machine_of(rng)
+    problem, nest = nest_of(rng, size, rules_of(spec))
+    nodes: list[Node] = list(nest.loops)
+    for operand in OPERANDS:
+        position = 0
+        for memory in machine.chain(operand):
+            if rng.random() < 0.75:
+                position = rng.randint(position, len(nodes))
+                nodes.insert(position, Store(operand, memory.name, rng.random() < 0.5))
+                position += 1
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS))), machine

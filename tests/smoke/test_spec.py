@@ -27,8 +27,10 @@ from accelsim.spec import (
 from accelsim.spec.cross_checks import RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
-SHIPPED = ("apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "shared_l2_edge",
-           "systolic_32x32")  # fmt: skip
+SHIPPED = (
+    "apsq_edge_is", "apsq_edge_lpddr5", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h",
+    "row_stationary_12x14", "shared_l2_edge", "systolic_32x32",
+)  # fmt: skip
 
 GOOD = """\
 spec_version: 1
@@ -97,7 +99,7 @@ BAD = [
     ("  po: 16", "  po: 16\n  ? [a]\n  : 1", 11, "array", "as a key", "a key is a word"),
     ("weight_stationary", "weight_stationry", 9, "array.dataflow", "weight_stationry", "'weight_stationary'"),
     ("kind: adder_tree", "kind: systolc", 8, "array.kind", "systolc", "did you mean 'systolic'"),
-    ("  kind: adder_tree\n", "", 7, "array.kind", "missing", "adder_tree, systolic"),
+    ("  kind: adder_tree\n", "", 7, "array.kind", "missing", "adder_tree, pe_grid, systolic"),
     ("node_nm: 28", "node_nm: 28nm", 4, "technology.node_nm", "unit is already in the key", "write 28;"),
     ("voltage_v: 0.9", "voltage_v: .nan", 5, "technology.voltage_v", ".nan, not a finite", "at most 1.8"),
     ("clock_mhz: 500", "clock_mhz: .inf", 6, "technology.clock_mhz", ".inf", "at least 0.001 and at most 10000"),
@@ -111,6 +113,10 @@ BAD = [
     ("dram:\n", "drem:\n", 29, "drem", "no such key", "did you mean 'dram'"),
     ("kind: lpddr4", "kind: lpdr4", 30, "dram.kind", "lpdr4", "did you mean 'lpddr4'"),
     ("burst_bytes: 64", "burst_bytes: 48", 32, "dram.burst_bytes", "power of two", "32 or 64"),
+    ("  bandwidth_gb_per_s: 25.6\n", "", 29, "dram.bandwidth_gb_per_s", "missing", "or timing"),
+    ("burst_bytes: 64", "timing: lpddr4_320", 32, "dram.timing", "lpddr4_320", "did you mean 'lpddr4_3200'"),
+    ("burst_bytes: 64", "timing: hbm2_2000", 32, "dram.timing", "no lpddr4", "timing: lpddr4_3200 or lpddr4_4266"),
+    ("burst_bytes: 64", "channels: 2", 32, "dram.channels", "no dram.timing", "add timing, or remove channels"),
     ("capacity_kib: 128", "capacity_kb: 128", 18, "buffers.weight.capacity_kb", "no such key", "'capacity_kib'"),
     ("capacity_kib: 128", "capacity_kib: 100.3", 18, "buffers.weight.capacity_kib", "words of 64", "whole words"),
     ("word_bits: 64, read", "word_bits: 65, read", 16, "buffers.ifmap.capacity_kib", "words of 65", "whole words"),
@@ -204,6 +210,12 @@ def test_a_malformed_spec_is_one_fault(
 
 # overrides of GOOD, and the fault of the rule they break
 CLASHES = [
+    (["arch.dram.bandwidth_gb_per_s=null"], "arch.dram.bandwidth_gb_per_s", "missing"),
+    (["arch.dram.timing=ddr4_3200"], "arch.dram.timing", "ddr4_3200 is no lpddr4"),
+    (["arch.dram.channels=2"], "arch.dram.channels", "no dram.timing that it could belong to"),
+    (["arch.dram.timing=lpddr4_3200", "arch.dram.channels=2"], "arch.dram.channels", "2 channels of lpddr4_3200"),
+    (["arch.dram.timing=lpddr4_3200", "arch.dram.bytes_between_turnarounds=64", "arch.dram.row_hit_efficiency=0.5"],
+     "arch.dram.bytes_between_turnarounds", "no effect"),
     (["arch.dram.burst_bytes=48"], "arch.dram.burst_bytes", "power of two"),
     (["arch.dram.burst_bytes=4096", "arch.buffers.ifmap.capacity_kib=2"], "arch.buffers.ifmap.capacity_kib", "burst"),
     (["arch.buffers.ifmap=null", "arch.memories.l2.holds=[weight]"], "arch.buffers.ifmap", "on chip holds ifmap"),
@@ -233,7 +245,7 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 
 def test_every_rule_has_a_case() -> None:
-    assert len(RULES) == len(CLASHES)
+    assert len(RULES) == len(CLASHES) + 2  # the two of a pe_grid are in test_pe_grid_spec.py
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:
@@ -420,12 +432,12 @@ def test_memories_are_overridden_by_name(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD)
     resolved = load_arch_resolved(str(path), ["arch.memories.l2.capacity_kib=256", "arch.buffers.weight=null"])
     assert (resolved.spec.memories[0].capacity_kib, resolved.spec.buffers.weight) == (256, None)
-    assert resolved.origins["memories[0].capacity_kib"] == "override"
-    assert resolved.origins["memories[0].holds"] == f"{path}:39"
+    assert resolved.origins["memories.l2.capacity_kib"] == "override"
+    assert resolved.origins["memories.l2.holds"] == f"{path}:39"
     text = f"extends: {path}\nmemories:\n  l2: {{capacity_kib: 128}}\n"
     above = load_arch_resolved(_write(tmp_path, text, "above.yaml"))
     assert (above.spec.memories[0].name, above.spec.memories[0].capacity_kib) == ("l2", 128)
-    assert above.origins["memories[0].capacity_kib"] == f"{tmp_path / 'above.yaml'}:3"
+    assert above.origins["memories.l2.capacity_kib"] == f"{tmp_path / 'above.yaml'}:3"
     (fault,) = _faults(path, ["arch.memories.l3.capacity_kib=256"])
     assert (fault.name, fault.found) == ("arch.memories.l3", "no memory is called 'l3'")
     assert "did you mean 'l2'" in fault.fix

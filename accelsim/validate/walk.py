@@ -28,11 +28,11 @@ MATMUL_DIMS: dict[OperandName, tuple[str, ...]] = {
     "output": ("b", "g", "m", "n"),
 }
 CONV_DIMS: dict[OperandName, tuple[str, ...]] = {
-    "ifmap": ("groups", "pq", "rsc", "rs", "c"),
-    "weight": ("groups", "rsc", "rs", "c", "k"),
-    "output": ("groups", "pq", "k"),
+    "ifmap": ("groups", "n", "pq", "p", "q", "rsc", "rs", "r", "s", "c"),
+    "weight": ("groups", "rsc", "rs", "r", "s", "c", "k"),
+    "output": ("groups", "n", "pq", "p", "q", "k"),
 }
-REDUCTION_DIMS = {"matmul": ("k",), "conv": ("rsc", "rs", "c")}
+REDUCTION_DIMS = {"matmul": ("k",), "conv": ("rsc", "rs", "r", "s", "c")}
 
 
 @dataclass
@@ -45,6 +45,8 @@ class Stay:
     """Outputs only: on arrival the tile had been worked on before, so its psums were read back."""
     finished: bool = False
     """Outputs only: on leaving nothing was left to add, so it left as ofmap and not as psum."""
+    used: set[tuple[Element, Element]] = field(default_factory=set)
+    """Which element each PE worked on meanwhile; a PE is known by its place in the innermost iteration."""
 
 
 @dataclass
@@ -80,6 +82,14 @@ class NodeWalk:
     def once(self, per_tile: PerTile = int) -> int:
         return _amount({stay.key: stay for stay in self.stays}.values(), per_tile)
 
+    def pe_values(self) -> int:
+        """Elements that single PEs need, each in its own copy, over all stays."""
+        return sum(len(stay.used) for stay in self.stays)
+
+    def passes(self) -> int:
+        """Copies of outputs that join another PE's when their tile leaves."""
+        return sum(len(stay.used) - len({output for output, _ in stay.used}) for stay in self.stays)
+
     def psum_reads(self, per_tile: PerTile = int) -> int:
         return _amount((stay for stay in self.stays if stay.resumed), per_tile)
 
@@ -101,9 +111,12 @@ class Walk:
     """Most indices of each dim in one innermost iteration."""
 
 
-def walk(problem: Problem, mapping: Mapping) -> Walk:
-    """Iterate the whole nest; AssertionError if it does not execute every MAC exactly once."""
-    walker = _Walker(problem, mapping)
+def walk(problem: Problem, mapping: Mapping, pes: bool = True) -> Walk:
+    """Iterate the whole nest; AssertionError if it does not execute every MAC exactly once.
+
+    Stays also note what every PE worked on (not without `pes`); each MAC of an innermost iteration is one.
+    """
+    walker = _Walker(problem, mapping, pes)
     walker.descend(0, {dim: (0, extent) for dim, extent in problem.extents})
     for log in walker.logs.values():
         walker.leave(log)
@@ -121,8 +134,9 @@ def words_of(values: int, per_word: int) -> int:
 
 
 class _Walker:
-    def __init__(self, problem: Problem, mapping: Mapping) -> None:
+    def __init__(self, problem: Problem, mapping: Mapping, pes: bool) -> None:
         self.problem = problem
+        self.pes = pes
         self.nodes = mapping.nodes
         self.relevant = CONV_DIMS if problem.conv else MATMUL_DIMS
         self.extents = dict(problem.extents)
@@ -187,6 +201,21 @@ class _Walker:
                 self.macs.add((output, reduction))
             self.done[output] += len(reductions)
 
+        if self.pes:
+            for index in _indices(ranges, tuple(ranges)):
+                at = dict(zip(ranges, index, strict=True))
+                self.use(at, tuple(at[dim] - ranges[dim][0] for dim in ranges))
+
+    def use(self, at: dict[str, int], pe: Element) -> None:
+        """One MAC, at these indices, on this PE."""
+        alone = {dim: (index, index + 1) for dim, index in at.items()}
+        for log in self.logs.values():
+            if log.operand == "ifmap" and self.problem.conv:
+                elements = list(conv_inputs(self.problem, alone))
+            else:
+                elements = list(_indices(alone, self.relevant[log.operand]))
+            log.stays[-1].used.update((element, pe) for element in elements)
+
     def tile(self, operand: OperandName, key: tuple[Range, ...], ranges: Ranges) -> frozenset[Element]:
         """The elements of a tile; remembered, because nests come back to the same tiles."""
         if (operand, key) not in self.tiles:
@@ -213,11 +242,16 @@ def conv_inputs(problem: Problem, ranges: Ranges) -> Iterator[Element]:
     out_w = len(range(0, conv.w + 2 * conv.padding[1] - conv.dilation[1] * (conv.s - 1), conv.stride[1]))
     if "rsc" in ranges:
         reductions = [(at // (conv.s * conv.c), at // conv.c % conv.s, at % conv.c) for at in range(*ranges["rsc"])]
-    else:
+    elif "rs" in ranges:
         reductions = [(at // conv.s, at % conv.s, c) for at in range(*ranges["rs"]) for c in range(*ranges["c"])]
+    else:
+        reductions = [(r, s, c) for r, s, c in itertools.product(*(range(*ranges[dim]) for dim in "rsc"))]
+    if "pq" in ranges:
+        pixels = [(at // (out_h * out_w), at // out_w % out_h, at % out_w) for at in range(*ranges["pq"])]
+    else:
+        pixels = [(image, p, q) for image, p, q in itertools.product(*(range(*ranges[dim]) for dim in "npq"))]
     for group in range(*ranges["groups"]):
-        for pixel in range(*ranges["pq"]):
-            image, p, q = pixel // (out_h * out_w), pixel // out_w % out_h, pixel % out_w
+        for image, p, q in pixels:
             for r, s, c in reductions:
                 y = p * conv.stride[0] + r * conv.dilation[0] - conv.padding[0]
                 x = q * conv.stride[1] + s * conv.dilation[1] - conv.padding[1]
