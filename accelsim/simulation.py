@@ -14,9 +14,12 @@ import math
 
 from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
-from accelsim.execute import Outcome, execute
+from accelsim.errors import user_error
+from accelsim.execute import BadMapping, Outcome, execute
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.lower import Work, check_psum_schemes, has_stored_weight, lower
+from accelsim.mapping.lower import MacWork, Work, check_psum_schemes, has_stored_weight, lower
+from accelsim.mapping.mapper import Mapped
+from accelsim.mapping.mapping_file import MappingFile
 from accelsim.mapping.placement import Infeasible
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report.invariants import check
@@ -25,18 +28,22 @@ from accelsim.spec import ArchSpec, spec_hash
 from accelsim.workload import Op, Phase, Trace, trace_hash
 
 FS_PER_S = 10**15
+ANEW = "write the file anew with `accelsim map`"
 
 
-def simulate(arch: ArchSpec, trace: Trace) -> Report:
-    """Cost of a workload on an accelerator.
+def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) -> Report:
+    """Cost of a workload on an accelerator, its matmuls and convs mapped by the spec's rules or as given.
 
+    `mappings` must be of this spec and workload and map every matmul and conv (UserError).
     Raises UserError when the spec cannot run the trace's psum scheme, BrokenInvariant when the
     simulator contradicts itself. An op that does not fit is a row of `Report.infeasible`.
     """
     machine = build_machine(arch)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
-    outcomes: dict[Work, Outcome | Infeasible] = {}
+    if mappings is not None:
+        _check_origin(mappings, arch, trace)
+    outcomes: dict[tuple[Work, Mapped | None], Outcome | Infeasible] = {}
     rows: list[Row] = []
     ops: list[OpRow] = []
     infeasible: list[InfeasibleRow] = []
@@ -45,9 +52,13 @@ def simulate(arch: ArchSpec, trace: Trace) -> Report:
         steps = []
         for op in phase.ops:
             work = lower(op, tensors, machine)
-            if work not in outcomes:
-                outcomes[work] = execute(work, machine, arch.mapping.spill)
-            steps.append(Step(work, outcomes[work], has_stored_weight(op, tensors)))
+            given = None if mappings is None else mappings.mappings.get((phase.name, op.name))
+            if (work, given) not in outcomes:
+                outcomes[work, given] = _execute(work, machine, arch, given, f"{phase.name}/{op.name}")
+                left_out = mappings is not None and given is None and isinstance(work, MacWork)
+                if left_out and not isinstance(outcomes[work, given], Infeasible):
+                    raise user_error("mapping file", f"{phase.name}/{op.name}", "this op has no mapping", ANEW)
+            steps.append(Step(work, outcomes[work, given], has_stored_weight(op, tensors)))
         found = [step.outcome for step in steps] if prefetcher is None else prefetcher.run(steps)
         for op, outcome in zip(phase.ops, found, strict=True):
             if isinstance(outcome, Infeasible):
@@ -59,6 +70,23 @@ def simulate(arch: ArchSpec, trace: Trace) -> Report:
     report = _report(arch, trace, machine, rows, ops, infeasible)
     check(report)
     return report
+
+
+def _execute(work: Work, machine: Machine, arch: ArchSpec, given: Mapped | None, name: str) -> Outcome | Infeasible:
+    try:
+        return execute(work, machine, arch.mapping, given)
+    except BadMapping as error:
+        raise user_error("mapping file", name, str(error), ANEW) from None
+
+
+def _check_origin(mappings: MappingFile, arch: ArchSpec, trace: Trace) -> None:
+    for name, given, own in (
+        ("arch_hash", mappings.arch_hash, spec_hash(arch)),
+        ("workload_hash", mappings.workload_hash, trace_hash(trace)),
+    ):
+        if given != own:
+            found = f"{given[:12]}, but this {'spec' if name == 'arch_hash' else 'workload'} has {own[:12]}"
+            raise user_error("mapping file", name, found, "use the spec and workload it was made for, or map anew")
 
 
 def _report(

@@ -1,6 +1,6 @@
 """Energy and time of a mapped op in closed form: what the search minimises.
 
-    energy  dynamic: every flow's count x its block's energy; leakage: power x time
+    energy  dynamic: every flow's count x its block's energy (DRAM: bits x energy per bit); leakage: power x time
     time    2 DRAM latencies + max(DRAM time, busiest unit or port + edge)
 
 The units are the array (its pieces and, per instruction, its pipeline; a systolic array's folds), the
@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
-from accelsim.mapping.nest import Loop, Mapping, chunk_classes, chunk_count
+from accelsim.mapping.nest import Loop, Mapping, Store, chunk_classes, chunk_count
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
-from accelsim.mapping.traffic import Flow, flow_energy_pj, mac_flows
+from accelsim.mapping.traffic import Flow, mac_flows
 
 STATIONARY: dict[str, OperandName] = {
     "weight_stationary": "weight",
@@ -42,7 +43,7 @@ class ClosedForm:
 def closed_form(problem: Problem, mapping: Mapping, machine: Machine) -> ClosedForm:
     """Cost of one matmul or conv by the formulas above."""
     flows = mac_flows(problem, mapping, machine)
-    dynamic_pj = math.fsum(flow_energy_pj(flow, machine) for flow in flows)
+    dynamic_pj = math.fsum(_energy_pj(flow, machine) for flow in flows)
     dram_bits = sum(flow.bits_moved for flow in flows if flow.block == machine.dram.name)
     fs_per_bit = float(machine.dram.fs_per_byte / 8)
     busy_fs = max(_array_cycles(problem, mapping, machine), _port_cycles(flows, machine)) * machine.period_fs
@@ -52,8 +53,16 @@ def closed_form(problem: Problem, mapping: Mapping, machine: Machine) -> ClosedF
     return ClosedForm(dynamic_pj + leakage_pj_per_fs * latency_fs, latency_fs)
 
 
+def _energy_pj(flow: Flow, machine: Machine) -> float:
+    if flow.block == machine.dram.name:
+        return flow.count * machine.dram.pj_per_bit.value
+    return flow.count * machine.block(flow.block).actions[flow.action].energy_pj.value
+
+
 def _array_cycles(problem: Problem, mapping: Mapping, machine: Machine) -> float:
     array = machine.array
+    if isinstance(array, PeGrid):
+        raise ValueError("a PE grid's passes and registers have no closed form here")
     if isinstance(array, Systolic):
         return _systolic_cycles(problem, mapping.loops, array)
     depth = max(_memory_depths(mapping, machine), default=0)
@@ -68,11 +77,11 @@ def _memory_depths(mapping: Mapping, machine: Machine) -> list[int]:
     """Loops above each storage node that exchanges tiles with another: all but the array and the DRAM's copies."""
     memories = {memory.name for memory in machine.memories}
     depths, above = [], 0
-    stored = {operand: 0 for operand in OPERANDS}
+    stored = dict.fromkeys(OPERANDS, 0)
     for node in mapping.nodes:
         if isinstance(node, Loop):
             above += 1
-        elif hasattr(node, "level"):
+        elif isinstance(node, Store):
             stored[node.operand] += 1
             bypassed = node.level == machine.dram.name and above > 0
             if node.level in memories or bypassed:

@@ -61,6 +61,24 @@ class ResourceCycles:
 
 
 @dataclass(frozen=True)
+class SearchRow:
+    """What the mapping search said of an op: its closed-form cost, and how far from the best it can be.
+
+    `engine_per_closed_form` is the op's cycles over the closed form's. `gap`: no mapping of the map
+    space has an objective lower by more than this share; `counted` mappings were priced.
+    """
+
+    objective: str
+    closed_form_energy_pj: float
+    closed_form_cycles: float
+    engine_per_closed_form: float
+    proved: bool
+    gap: float
+    stop_reason: str
+    counted: int
+
+
+@dataclass(frozen=True)
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
@@ -68,6 +86,7 @@ class OpRow:
     loading the op's first weights during the op before saved, net of what it cost that op.
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
     `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
+    `energy_bound_pj` and `cycles_bound` are what no mapping goes below (`accelsim.mapping.bound`).
     """
 
     phase: str
@@ -87,6 +106,9 @@ class OpRow:
     stalls: tuple[tuple[str, int], ...]
     prefetch_saved_cycles: int
     lower_bounds: tuple[tuple[str, int], ...]
+    energy_bound_pj: float = 0.0
+    cycles_bound: int = 0
+    search: SearchRow | None = None
 
     @property
     def stall_cycles(self) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numba
-import numpy as np
 
 from accelsim.mapping.search.count import words_of
 from accelsim.mapping.search.place import score_of

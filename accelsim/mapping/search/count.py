@@ -15,7 +15,6 @@ import numpy as np
 from accelsim.mapping.search.space import MAX_PER_DIM
 
 
-
 @no_type_check
 @numba.njit(cache=True, inline="always")
 def _ceil(a, b):
@@ -100,7 +99,7 @@ def _tiles(t, halo, x, out, p, loop_dim, loops, work):
     """The operand's tiles as (values, visits, tiles) in `work`; returns how many kinds there are."""
     kinds = 1
     work.values[0], work.cuts[0], work.tiles[0] = 1, -1, 1
-    joint = x == 0 and halo.row >= 0
+    joint = x == 0 and t.overlaps
     if joint:
         kinds = _joint(halo, out, p, loop_dim, loops, work)
     for d in range(t.dims):
@@ -128,7 +127,9 @@ def _tiles(t, halo, x, out, p, loop_dim, loops, work):
 @numba.njit(cache=True)
 def _joint(halo, out, prefix, loop_dim, loops, work):
     """A conv's (pixel, reduction) tiles; their cuts count each dim's own loops."""
-    entry = out.depth[prefix, halo.row] * MAX_PER_DIM + out.depth[prefix, halo.red]
+    row_loops = out.depth[prefix, halo.row] if halo.row >= 0 else 0
+    red_loops = out.depth[prefix, halo.red] if halo.red >= 0 else 0
+    entry = row_loops * MAX_PER_DIM + red_loops
     first, last = halo.first[entry], halo.first[entry + 1]
     for i in range(first, last):
         row, red, seen_row, seen_red = -1, -1, -1, -1

@@ -72,7 +72,7 @@ def branch(record, counts, sizes, lead, orders, order_sizes, all_inner, inner_or
             ways = size + inner_orders.shape[1] + 1
             for code in range(ways**3):
                 deepest = _positions(code, ways, position)
-                if deepest < size and order_sizes[a] > 0 or (b > 0 and deepest <= size):
+                if (deepest < size and order_sizes[a] > 0) or (b > 0 and deepest <= size):
                     continue  # no memory stands below the innermost tile loop, or the order of pieces tells nothing
                 if not _canonical(t, outer, size, inner_orders[b], position):
                     continue
@@ -268,13 +268,12 @@ def class_bound(record, low_tiles, ragged_dims, lead, order, order_size, inner_o
 @no_type_check
 @numba.njit(cache=True)
 def try_tiles(
-    record, halo_record, tiles, lead, order, order_size, inner_orders, fixed_loops, fixed, objective, slack, limit,
-    scratch, found,
+    record, halo_record, tiles, lead, order, order_size, inner_orders, objective, slack, limit, scratch, found,
 ):  # fmt: skip
     """Count every mapping with one order of the tile loops and these tile sizes (n, dims).
 
-    Orders of array pieces whose bound is not below the best x `slack` are left out. `fixed_loops`
-    (n, 2), as (dim, step), stand outside everything. False once `limit` mappings have been counted.
+    Orders of array pieces whose bound is not below the best x `slack` are left out. False once `limit`
+    mappings have been counted, or as many bounds.
     """
     t, halo, best = record[0], halo_record[0], found[0]
     work, out, places = scratch[0].work, scratch[0].counts, scratch[0].places
@@ -289,13 +288,12 @@ def try_tiles(
     for row in range(tiles.shape[0]):
         for d in range(t.dims):
             left[d] = t.extents[d]
-        start = _fixed(fixed_loops, loop_dim, loop_step, left)
         size = 0
         for q in range(lead.size + order_size):
             d = lead[q] if q < lead.size else order[q - lead.size]
             step = t.widths[d] if q < lead.size else tiles[row, d]
             if step < left[d]:
-                loop_dim[start + size], loop_step[start + size], outer[size] = d, step, d
+                loop_dim[size], loop_step[size], outer[size] = d, step, d
                 left[d] = step
                 size += 1
         for d in range(t.dims):
@@ -305,7 +303,7 @@ def try_tiles(
             ragged[d] = 1 if rest <= t.widths[d] else 0
             inside[d] = 1 if left[d] > t.widths[d] else 0
         for b in range(inner_orders.shape[0]):
-            loops, codes[b] = start + size, 1
+            loops, codes[b] = size, 1
             for q in range(inner_orders.shape[1]):
                 d = inner_orders[b, q]
                 if inside[d]:
@@ -314,34 +312,19 @@ def try_tiles(
                     codes[b] = codes[b] * 16 + d
             if _seen(codes, b):
                 continue
-            if fixed_loops.shape[0] == 0:
-                low_bound = tile_bound(
-                    t, prices, once, cycles, trips, ragged, low, outer, size, inner_orders[b], objective
-                )
-                best.looks += 1
-                if low_bound >= best.score[0] * slack:
-                    continue
+            best.looks += 1
+            low_bound = tile_bound(t, prices, once, cycles, trips, ragged, low, outer, size, inner_orders[b], objective)
+            if low_bound >= best.score[0] * slack:
+                continue
             count_nest(t, halo, loop_dim, loop_step, loops, work, out)
-            list_places(t, out, loop_dim, loops, fixed, places)
-            choose(t, out, loop_dim, loop_step, loops, start + size, places, objective, best)
+            list_places(t, out, loop_dim, loops, places)
+            choose(t, out, loop_dim, loop_step, loops, size, places, objective, best)
             best.nests += 1
             if best.mappings >= limit:
                 return False
         if best.looks >= limit:
             return False
     return True
-
-
-@no_type_check
-@numba.njit(cache=True)
-def _fixed(fixed_loops, loop_dim, loop_step, left):
-    start = 0
-    for p in range(fixed_loops.shape[0]):
-        d, step = fixed_loops[p, 0], fixed_loops[p, 1]
-        if step < left[d]:
-            loop_dim[start], loop_step[start], left[d] = d, step, step
-            start += 1
-    return start
 
 
 @no_type_check

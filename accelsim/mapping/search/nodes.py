@@ -33,9 +33,7 @@ def best_mapping(problem: Problem, machine: Machine, widths: dict[str, int], bes
             nodes.append(loops[p - 1])
         nodes += [Store(operand, level, (operand, level) in doubled) for at, operand, level in stored if at == p]
     array = [Store(operand, "array") for operand in OPERANDS]
-    spatial = [
-        Spatial(dim, width) for dim, width in widths.items() if width > 1 and problem.extent(dim) > 1
-    ]
+    spatial = [Spatial(dim, width) for dim, width in widths.items() if width > 1 and problem.extent(dim) > 1]
     return Mapping((*nodes, *array, *spatial))
 
 

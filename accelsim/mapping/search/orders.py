@@ -15,6 +15,7 @@ from accelsim.mapping.search.tables import used_dims
 MAX_FREE_DIMS = 4
 """Above it, only orders that keep the problem's own order of dims but for the innermost two are tried."""
 
+
 @dataclass(frozen=True)
 class Orders:
     """Positions of the batch dims (outermost) and of the free ones, and orders (n, free) of these.

@@ -17,19 +17,14 @@ from accelsim.mapping.search.count import words_of
 from accelsim.mapping.search.space import MAX_LEVELS, MAX_MEMORIES, MAX_PLACES
 
 ENERGY, LATENCY, EDP = 0, 1, 2
-FREE = -2
-"""A storage position that the search chooses."""
 SAME = 1e-12
 """Scores closer than this are equal; then the second metric decides, then which came first."""
 
 
 @no_type_check
 @numba.njit(cache=True)
-def list_places(t, out, loop_dim, loops, fixed, places):
-    """Fill `places`; `fixed` (3, levels) holds positions given, -1 for a memory passed by, FREE where the search chooses.
-
-    Only positions right below a loop that the operand depends on: past any other its tile is the same.
-    """
+def list_places(t, out, loop_dim, loops, places):
+    """Fill `places` with positions right below a loop that the operand depends on: past any other its tile is the same."""
     position = np.zeros(MAX_LEVELS, np.int64)
     for x in range(3):
         places.number[x] = 0
@@ -40,9 +35,7 @@ def list_places(t, out, loop_dim, loops, fixed, places):
                 p = rest % (loops + 2) - 1
                 rest //= loops + 2
                 position[level] = p
-                if fixed[x, level] != FREE:
-                    good = good and p == fixed[x, level]
-                elif p > 0:
+                if p > 0:
                     good = good and t.relevant[x, loop_dim[p - 1]]
                 if p >= 0:
                     good = good and p >= outer
@@ -69,8 +62,10 @@ def _price(t, out, loops, x, position, places):
             continue
         m = t.memory[x, level]
         need = _need(t, out, loops, x, level, p)
-        if need > t.capacity_bits[m] or (x == 2 and t.bypass and out.visits[p] > 1):
+        if need > t.capacity_bits[m]:
             return
+        if x == 2 and out.visits[p] > 1 and (t.bypass or t.group_size > 1):
+            return  # a group of psums would leave its memory whole, which the counts do not know
         if x < 2:
             reads, writes = out.words[x, level, inner], out.words[x, level, p]
         else:

@@ -17,27 +17,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.dataflow import spatial_widths
-from accelsim.mapping.nest import Mapping
-from accelsim.mapping.placement import Infeasible, Spill
-from accelsim.mapping.problem import Problem
+from accelsim.mapping.halo import halo_pairs
+from accelsim.mapping.placement import Infeasible, Spill, tile_bits
+from accelsim.mapping.problem import OPERANDS, Problem
 from accelsim.mapping.search.explore import branch, class_bound, floor_bound, try_tiles
+from accelsim.mapping.search.halo_tables import halo_record, no_halo, overlaps
 from accelsim.mapping.search.nodes import best_mapping
-from accelsim.mapping.search.place import FREE, SAME
 from accelsim.mapping.search.orders import Orders, orders_of
-from accelsim.mapping.search.space import MAX_LEVELS, SCRATCH, Floats, Ints, no_best, no_halo
-from accelsim.mapping.search.tables import tables
+from accelsim.mapping.search.place import SAME
+from accelsim.mapping.search.result import Objective, SearchResult, StopReason
+from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
+from accelsim.mapping.search.tables import tables, used_dims
 from accelsim.report.invariants import BrokenInvariant
-
-Objective = Literal["energy", "latency", "edp"]
-StopReason = Literal["proved", "budget"]
 
 DEFAULT_BUDGET = 2_000_000
 """Mappings counted before the search settles for the best so far."""
@@ -45,25 +43,8 @@ DEFAULT_TOLERANCE = 1e-3
 FIRST_EXCESS, MOST_EXCESS, GROWTH = 0.02, 1e6, 1.3
 MAX_CELLS = 400_000
 TILES_AT_ONCE = 4096
-NO_LOOPS = np.zeros((0, 2), np.int64)
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The best mapping found and what is known of the rest.
-
-    `gap` bounds how much lower the objective of any mapping of the map space can be, relative to this
-    one; 0 when `proved`. `counted` mappings were priced.
-    """
-
-    mapping: Mapping
-    objective: Objective
-    energy_pj: float
-    latency_fs: float
-    proved: bool
-    gap: float
-    stop_reason: StopReason
-    counted: int
+HALO_LOOKS = 4096
+"""What counting the input tiles of one pair of a conv's tile sizes takes of the budget."""
 
 
 def search(
@@ -111,8 +92,7 @@ class _Search:
         trips = [_trips(extent) for extent in self.extents] or [[1]]
         self.sizes = np.array([len(line) for line in trips], np.int64)
         self.counts = np.array([line + [0] * (max(self.sizes) - len(line)) for line in trips], np.int64)
-        self.halo = no_halo()
-        self.fixed = np.full((3, MAX_LEVELS), FREE, np.int64)
+        self.dims = used_dims(problem)
 
     @property
     def score(self) -> float:
@@ -121,7 +101,7 @@ class _Search:
     def run(self) -> None:
         """Look at ever more cells until those looked at hold every one below the best; then at all their tiles."""
         floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
-        excess = FIRST_EXCESS
+        excess, going = FIRST_EXCESS, True
         while True:
             below = min(floor * (1 + excess), self.score * self.slack)
             cells, bounds, complete = self._cells(below)
@@ -132,9 +112,11 @@ class _Search:
         for cell, bound in zip(cells, bounds, strict=True):
             if bound >= self.score * self.slack:
                 break
-            if not self._try_all(cell):
+            if not going or not self._try_all(cell):
                 self.open_bound = float(bound)
                 break
+        if below < self.score * self.slack:
+            self.open_bound = min(self.open_bound, below)
         if not complete:
             self.open_bound = min(self.open_bound, floor)
 
@@ -167,7 +149,14 @@ class _Search:
             low = np.array([part[0] for part in parts], np.int64)
             ragged = np.array([part[2] for part in parts], np.int8)
             bound = class_bound(
-                self.t, low, ragged, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner, self.code
+                self.t,
+                low,
+                ragged,
+                orders.lead,
+                orders.outer[number],
+                orders.outer_sizes[number],
+                orders.inner,
+                self.code,
             )
             if bound < self.score * self.slack and not self._try(cell, [range(at, end) for at, end, _ in parts]):
                 return False
@@ -189,6 +178,32 @@ class _Search:
 
     def _try(self, cell: Ints, sizes: Sequence[Sequence[int]]) -> bool:
         """Every combination of tile sizes; False when the budget ran out."""
+        if not overlaps(self.problem):
+            return self._count(cell, sizes, no_halo())
+        (pair,) = halo_pairs(self.problem)
+        joint = [self.dims.index(dim) for dim in pair if dim in self.dims]
+        for chosen in itertools.product(*(sizes[d] for d in joint)):
+            tiles = dict(zip(joint, chosen, strict=True))
+            steps = [self._steps(dim, tiles) for dim in pair]
+            self.best["looks"] += HALO_LOOKS
+            halo = halo_record(self.problem, self.dims, *steps)
+            if not self._count(cell, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
+                return False
+        return True
+
+    def _steps(self, dim: str, tiles: dict[int, int]) -> tuple[int, ...]:
+        """The steps of a dim's loops: its tile and the array's width, where each splits anything."""
+        if dim not in self.dims:
+            return ()
+        d = self.dims.index(dim)
+        left, steps = self.extents[d], []
+        for step in (tiles[d], self.array_widths[d]):
+            if step < left:
+                steps.append(step)
+                left = step
+        return tuple(steps)
+
+    def _count(self, cell: Ints, sizes: Sequence[Sequence[int]], halo: Record) -> bool:
         combinations = itertools.product(*sizes)
         orders = self.orders
         number = int(cell[-1])
@@ -198,8 +213,8 @@ class _Search:
                 return True
             tiles = np.array(block, np.int64).reshape(len(block), -1)
             going = try_tiles(
-                self.t, self.halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
-                NO_LOOPS, self.fixed, self.code, self.slack, self.limit, self.scratch, self.best,
+                self.t, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
+                self.code, self.slack, self.limit, self.scratch, self.best,
             )  # fmt: skip
             if not going:
                 return False
@@ -223,7 +238,7 @@ class _Search:
     def result(self) -> SearchResult | Infeasible:
         """What was found. BrokenInvariant if the kernels and the closed form disagree."""
         if not math.isfinite(self.score):
-            return Infeasible("memory", 0, 0, "bits", "todo")
+            return self._nothing_fits()
         mapping = best_mapping(self.problem, self.machine, self.widths, self.best)
         cost = closed_form(self.problem, mapping, self.machine)
         for name, theirs in (("energy_pj", cost.energy_pj), ("latency_fs", cost.latency_fs)):
@@ -243,6 +258,21 @@ class _Search:
             counted=int(self.best["mappings"][0]),
         )
 
+    def _nothing_fits(self) -> Infeasible:
+        """The memory in which one value of an operand does not fit, or what the search ran out of."""
+        looks = int(self.best["looks"][0])
+        if looks >= self.limit:
+            return Infeasible("mapping", looks, self.limit, "bounds of mappings", "raise mapping.search_budget")
+        for operand in OPERANDS:
+            widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
+            demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
+            if demand > widest.capacity_bits:
+                lever = "raise its capacity_kib, or lower the psum scheme's group size"
+                return Infeasible(widest.name, demand, widest.capacity_bits, "bits", lever)
+        total = sum(memory.capacity_bits for memory in self.machine.memories)
+        lever = "raise the capacity of the memories, or let psums spill through their buffer"
+        return Infeasible("memories", total + 1, total, "bits at least", lever)
+
 
 def _trips(extent: int) -> list[int]:
     """Every number of tiles that some tile size makes of an extent."""
@@ -253,4 +283,3 @@ def _tile_range(extent: int, trips: int) -> tuple[int, int]:
     """Smallest and largest tile that makes so many trips."""
     low = -(-extent // trips)
     return low, extent if trips == 1 else -(-extent // (trips - 1)) - 1
-

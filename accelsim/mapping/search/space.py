@@ -133,7 +133,11 @@ HALO = np.dtype(  # a conv's input tiles for every number of loops of its two jo
     [
         ("row", _I),  # the joint dims; -1 where tiles do not overlap
         ("red", _I),
-        ("first", _I, (MAX_PER_DIM * MAX_PER_DIM + 1,)),  # kinds of tile below a loops of row, b of red: a x MAX_PER_DIM + b
+        (
+            "first",
+            _I,
+            (MAX_PER_DIM * MAX_PER_DIM + 1,),
+        ),  # kinds of tile below a loops of row, b of red: a x MAX_PER_DIM + b
         *((name, _I, (MAX_TILES,)) for name in ("values", "row_cut", "red_cut", "count")),
     ]
 )
@@ -146,10 +150,3 @@ def no_best() -> Record:
     best = np.zeros(1, BEST)
     best["score"] = np.inf
     return best
-
-
-def no_halo() -> Record:
-    """For a problem whose tiles do not overlap."""
-    halo = np.zeros(1, HALO)
-    halo["row"] = halo["red"] = -1
-    return halo

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from accelsim.hardware.adder_tree import AdderTree
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Array, Machine
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
-from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.closed_form import STATIONARY
 from accelsim.mapping.count import tiling
-from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.mapping.search.halo_tables import overlaps
 from accelsim.mapping.search.space import MAX_DIMS, MAX_LEVELS, MAX_MEMORIES, TABLES, Floats, Record
 
 
@@ -45,7 +45,8 @@ def tables(problem: Problem, machine: Machine, widths: dict[str, int], spill: st
     }
     for name, value in values.items():
         array = np.asarray(value)
-        record[name][(0, *(slice(0, size) for size in array.shape))] = array
+        room = record[name][0]
+        record[name][0] = np.pad(array, [(0, most - size) for most, size in zip(room.shape, array.shape, strict=True)])
     return record
 
 
@@ -56,7 +57,7 @@ def _shape(problem: Problem, dims: tuple[str, ...], widths: dict[str, int]) -> d
         "widths": [widths.get(dim, 1) for dim in dims],
         "relevant": [[dim in problem.relevant(operand) for dim in dims] for operand in OPERANDS],
         "values": [_elements(problem, operand) for operand in OPERANDS],
-        "overlaps": bool(halo_dims(problem)),
+        "overlaps": overlaps(problem),
         "bias": [problem.bias_values, problem.bias_bits],
         "bias_dims": [dim in (*problem.batch, problem.column) for dim in dims],
         "restart": [dim in (problem.row, *problem.shared) for dim in dims],
@@ -89,7 +90,7 @@ def _dram(machine: Machine) -> dict[str, object]:
     dram = machine.dram
     return {
         "burst_bits": dram.burst_bytes * 8,
-        "dram_pj_per_bit": dram.actions["access"].energy_pj.value,
+        "dram_pj_per_bit": dram.pj_per_bit.value,
         "dram_fs_per_bit": float(dram.fs_per_byte / 8),
         "dram_latency_fs": dram.latency_fs,
     }
@@ -111,8 +112,10 @@ def _psums(problem: Problem, machine: Machine, widths: dict[str, int]) -> dict[s
     }
 
 
-def _array(array: AdderTree | Systolic, dims: tuple[str, ...], widths: dict[str, int]) -> dict[str, object]:
-    if not isinstance(array, Systolic):
+def _array(array: Array, dims: tuple[str, ...], widths: dict[str, int]) -> dict[str, object]:
+    if isinstance(array, PeGrid):
+        raise ValueError("a PE grid's registers and passes are not searched")
+    if isinstance(array, AdderTree):
         return {"pipeline_cycles": array.pipeline_stages, "stationary": -1}
     row, column = widths
     return {
