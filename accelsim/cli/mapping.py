@@ -74,7 +74,8 @@ def _page(groups: list[MappedOps]) -> list[RenderableType]:
             continue
         rows.append(
             (
-                name, times, scaled_text(search.energy_pj, ENERGY_UNITS), scaled_text(search.latency_fs / 1e15, TIME_UNITS),
+                name, times, scaled_text(search.energy_pj, ENERGY_UNITS),
+                scaled_text(search.latency_fs / 1e15, TIME_UNITS),
                 "proved" if search.proved else search.stop_reason, f"{search.gap:.2%}", count_text(search.counted),
             )
         )  # fmt: skip

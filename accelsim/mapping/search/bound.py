@@ -176,10 +176,10 @@ def _stores_psums(t, trips, outer, outers):
             reduced = True
         elif reduced:
             return True
+    inside = False
     for d in range(t.dims):
-        if reduced and t.relevant[2, d] and trips[d] < -(-t.extents[d] // t.widths[d]):
-            return True
-    return False
+        inside = inside or (t.relevant[2, d] and trips[d] < -(-t.extents[d] // t.widths[d]))
+    return reduced and inside
 
 
 @no_type_check

@@ -122,8 +122,8 @@ def _descend(
     if first == size:
         if _may_fit(t, trips, low, outer, size, inner, position):
             number = _record(
-                t, prices, once, cycles, trips, low, outer, size, inner, position, ragged, inner_orders, objective, below,
-                bounds, cells, table, bases, number, order,
+                t, prices, once, cycles, trips, low, outer, size, inner, position, ragged, inner_orders, objective,
+                below, bounds, cells, table, bases, number, order,
             )  # fmt: skip
         return number
     level = first
@@ -228,7 +228,7 @@ def floor_bound(record, lead, any_inner, objective):
 @no_type_check
 @numba.njit(cache=True)
 def tile_bound(t, prices, once, cycles, trips, ragged, low, outer, size, inner, objective):
-    """Bound of tile sizes from `low` on, with one order of the array's pieces, each operand stored where it is cheapest."""
+    """Bound of tile sizes from `low` on and one order of the array's pieces: each operand where it is cheapest."""
     base = once + array_pj(t, prices, trips, ragged, outer, size, inner, inner.size)
     best = np.zeros(3, np.int64)
     for x in range(3):
@@ -330,7 +330,7 @@ def try_tiles(
 @no_type_check
 @numba.njit(cache=True)
 def _seen(codes, at):
+    seen = False
     for other in range(at):
-        if codes[other] == codes[at]:
-            return True
-    return False
+        seen = seen or codes[other] == codes[at]
+    return seen

@@ -45,8 +45,8 @@ def tables(problem: Problem, machine: Machine, widths: dict[str, int], spill: st
     }
     for name, value in values.items():
         array = np.asarray(value)
-        room = record[name][0]
-        record[name][0] = np.pad(array, [(0, most - size) for most, size in zip(room.shape, array.shape, strict=True)])
+        where = (slice(0, 1), *(slice(0, size) for size in array.shape))
+        record[name][where] = array
     return record
 
 
