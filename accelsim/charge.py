@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
@@ -43,7 +44,9 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         mapping=outcome.mapping,
         timing=outcome.timing.method,
         resources=resources,
-        lower_bounds=_lower_bounds(op, outcome, machine),
+        # A fused member overlaps with others: what bounds it is checked of its group.
+        lower_bounds=() if outcome.group else lower_bounds(op.dims.macs, outcome.flows, machine),
+        group=outcome.group,
     )
 
 
@@ -56,6 +59,13 @@ def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
         )
         for block in machine.blocks()
     )  # fmt: skip
+
+
+def energy_pj(flows: Sequence[Flow], cycles: int, machine: Machine) -> float:
+    """Energy of some flows, and of every block's leakage for as many cycles, pJ."""
+    blocks = {block.name: block for block in machine.blocks()}
+    dynamic = [flow.count * flow_cost(flow, blocks[flow.block]).value for flow in flows]
+    return math.fsum([*dynamic, *(_leakage_pj(block, cycles, machine) for block in machine.blocks())])
 
 
 def flow_cost(flow: Flow, block: Block) -> Cost:
@@ -73,11 +83,14 @@ def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
 
 
 def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
-    energy_pj = block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
     return Row(
-        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0, energy_pj,
-        block.leakage_mw.assumed,
+        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0,
+        _leakage_pj(block, cycles, machine), block.leakage_mw.assumed,
     )  # fmt: skip
+
+
+def _leakage_pj(block: Block, cycles: int, machine: Machine) -> float:
+    return block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
 
 
 def _level(block: Block) -> str:
@@ -100,10 +113,11 @@ def _scheme(op: Op, outcome: Outcome) -> str:
     return name if outcome.psum_visits > 1 else f"{name} inactive"
 
 
-def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
-    dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
+def lower_bounds(macs: int, flows: Sequence[Flow], machine: Machine) -> tuple[tuple[str, int], ...]:
+    """Cycles that the array needs for `macs` at its peak, and the DRAM for the flows' useful bits."""
+    dram_bits = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
     return (
-        (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),
+        (machine.array.name, -(-macs // machine.peak_macs_per_cycle)),
         (machine.dram.name, dram_fs // machine.period_fs),
     )

@@ -25,6 +25,7 @@ class Outcome:
     """What one op costs: flows for energy, timing for cycles of the core clock.
 
     `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text.
+    `group` names the fused group that the op ran in, if it did: `cycles` are then its share of the group's.
     """
 
     flows: tuple[Flow, ...]
@@ -33,6 +34,7 @@ class Outcome:
     bound_by: str
     psum_visits: int
     mapping: str
+    group: str = ""
 
 
 def execute(work: Work, machine: Machine, spill: Spill) -> Outcome | Infeasible:
@@ -88,15 +90,19 @@ def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: 
     counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     if counted != timing.dram_bits:
         raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
-    busiest = max(timing.resources, key=lambda use: use.busy_fs)
-    if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
-        bound = "latency"
-    elif busiest.name == machine.dram.name:
-        bound = machine.dram.name
-    else:
-        bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    bound = bound_by(timing, machine)
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, mapping)
+
+
+def bound_by(timing: Timing, machine: Machine) -> str:
+    """The unit or port that was busiest; the DRAM if it was; latency if nothing was for half the time."""
+    busiest = max(timing.resources, key=lambda use: use.busy_fs)
+    if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
+        return "latency"
+    if busiest.name == machine.dram.name:
+        return machine.dram.name
+    return max(timing.unit_cycles, key=lambda unit: unit[1])[0]
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

@@ -43,6 +43,15 @@ class Tiles:
 
 
 @dataclass(frozen=True)
+class ArraySteps:
+    """The array's part of one op: its steps, their work, and each operand's tiles over them."""
+
+    steps: Steps
+    work: ArrayWork
+    tiles: dict[OperandName, Tiles]
+
+
+@dataclass(frozen=True)
 class MacProgram:
     """The instructions of one op, and the array's own cycles by what set them."""
 
@@ -60,18 +69,15 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
 
     Raises TooManySteps, and OverflowError for instructions of hours.
     """
-    nodes = {node.operand: node for node in _nodes(mapping, machine)}
-    steps = walk(problem, step_loops(mapping, machine), outer_trips)
-    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.loops) + 1, machine)
-    depths = {operand: len(mapping.loops_above(operand, node.level)) for operand, node in nodes.items()}
-    tiles = {operand: _tiles(problem, steps, depths[operand], nodes[operand]) for operand in OPERANDS}
+    part = array_steps(problem, mapping, machine, outer_trips)
+    steps, work, tiles = part.steps, part.work, part.tiles
     bias_bits = problem.bias_values * problem.bias_bits
     loads = (
         _load("ifmap", tiles["ifmap"], problem.ifmap_bits, 0, machine),
         _load("weight", tiles["weight"], problem.weight_bits, bias_bits, machine),
     )
     spill = _spill(problem, steps, tiles["output"])
-    buffered = nodes["output"].level == machine.psum_buffer.name
+    buffered = mapping.store("output", machine.psum_buffer.name) is not None
     ports = _psum_ports(machine) if buffered else (no_port, no_port)
     reload = (_reload(problem, tiles["output"], spill, machine.dram, ports[0]),) if spill.returns.any() else ()
     if int(work.cycles.max()) * machine.period_fs >= 2**62:
@@ -80,6 +86,16 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     array_queue = _array_queue(busy_fs, tiles, "psum_full" if reload else "output_free")
     queues = (*loads, *reload, array_queue, _store(problem, tiles["output"], spill, machine.dram, ports[1]))
     return MacProgram(Program(queues, (Resource("dram"), Resource("array")), _channels(tiles, bool(reload))), work)
+
+
+def array_steps(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None = None) -> ArraySteps:
+    """The steps of one matmul or conv, or of some of its outermost trips (see `mac_program`)."""
+    nodes = {node.operand: node for node in _nodes(mapping, machine)}
+    steps = walk(problem, step_loops(mapping, machine), outer_trips)
+    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.loops) + 1, machine)
+    depths = {operand: len(mapping.loops_above(operand, node.level)) for operand, node in nodes.items()}
+    tiles = {operand: _tiles(problem, steps, depths[operand], nodes[operand]) for operand in OPERANDS}
+    return ArraySteps(steps, work, tiles)
 
 
 def _channels(tiles: dict[OperandName, Tiles], reloads: bool) -> tuple[Channel, ...]:
