@@ -140,8 +140,8 @@ def _held(work: MacWork, machine: Machine, height: int) -> Iterator[_Nest]:
             for step in _doubled(loop.step, problem.extent(loop.dim)):
                 wide = _loops([*loops[:position], Loop(loop.dim, step), *loops[position:]], problem)
                 yield _nest(work, machine, wide, outer, position + 1)
-    width = widths.get(problem.column, 1)
-    for step in (width, *_doubled(width, problem.extent(problem.column))):
+    width, columns = widths.get(problem.column, 1), problem.extent(problem.column)
+    for step in (width, *_doubled(width, columns)) if width < columns else ():
         tiled = _loops([*above, Loop(problem.column, step), *inner], problem)
         yield _nest(work, machine, tiled, outer, outer + 1)
 
