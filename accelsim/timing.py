@@ -117,22 +117,27 @@ def time_fused(plan: FusedPlan, machine: Machine) -> tuple[Timing, ...]:
 
 
 def _time_fused(plan: FusedPlan, machine: Machine, outer_trips: int | None) -> tuple[Timing, ...]:
-    fused, period = fused_program(plan, machine, outer_trips), machine.period_fs
-    timeline = run(fused.program)
-    array = [(work.compute_cycles, (*work.port_cycles, (machine.array.name, work.compute_cycles)), work.macs,
-              work.lane_macs) for work in fused.works]  # fmt: skip
-    units = [(max(cycles[machine.vector_unit.name], cycles[machine.lut_unit.name]), tuple(cycles.items()), 0, 0)
-             for cycles in fused.unit_cycles]  # fmt: skip
-    members = [Timing(busy * period, (), compute, needed, 0, macs, lane_macs) for busy, (compute, needed, macs, lane_macs)
-               in zip(fused.busy_cycles, (array[0], *units, *array[1:]), strict=True)]  # fmt: skip
-    needed: dict[str, int] = {}
+    fused = fused_program(plan, machine, outer_trips)
+    array = [
+        (work.compute_cycles, (*work.port_cycles, (machine.array.name, work.compute_cycles)), work.macs, work.lane_macs)
+        for work in fused.works
+    ]
+    units = [
+        (max(cycles[machine.vector_unit.name], cycles[machine.lut_unit.name]), tuple(cycles.items()), 0, 0)
+        for cycles in fused.unit_cycles
+    ]
+    members = [
+        Timing(busy * machine.period_fs, (), compute, needed, 0, macs, lanes)
+        for busy, (compute, needed, macs, lanes) in zip(fused.busy_cycles, (array[0], *units, *array[1:]), strict=True)
+    ]
+    together: dict[str, int] = {}
     for member in members:
         for name, cycles in member.unit_cycles:
-            needed[name] = needed.get(name, 0) + cycles
+            together[name] = together.get(name, 0) + cycles
     compute, macs, lanes = (
-        sum(getattr(member, name) for member in members) for name in ("compute_cycles", "macs", "lane_macs")
+        sum(amounts) for amounts in zip(*((m.compute_cycles, m.macs, m.lane_macs) for m in members), strict=True)
     )
-    return (_timing(timeline, compute, tuple(needed.items()), macs, lanes), *members)
+    return (_timing(run(fused.program), compute, tuple(together.items()), macs, lanes), *members)
 
 
 def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
