@@ -13,6 +13,7 @@ from accelsim.report.report import GroupRow
 from accelsim.report.terminal import ENERGY_UNITS, layerless, scaled_text, share_text, table
 
 BITS_PER_MIB = 8 * 2**20
+NAME_WIDTH = 40
 
 
 def render_groups(groups: Sequence[GroupRow]) -> RenderableType:
@@ -20,7 +21,7 @@ def render_groups(groups: Sequence[GroupRow]) -> RenderableType:
     parts: list[RenderableType] = []
     fused = _alike([row for row in groups if row.fused])
     if fused:
-        columns = ("ops as one", ">", ">DRAM MiB", ">one by one", ">energy", ">saved", ">of cycles")
+        columns = ("ops as one", ">", ">DRAM MiB", ">was", ">energy", ">saved", ">of cycles")
         parts.append(table("Fused groups, and what they save against their ops one by one", columns, map(_line, fused)))
     others = _alike([row for row in groups if not row.fused])
     if others:
@@ -54,10 +55,16 @@ def _line(rows: Sequence[GroupRow]) -> tuple[str, ...]:
             *((r.dram_bits, r.unfused_dram_bits, r.cycles, r.unfused_cycles) for r in rows), strict=True
         )
     )  # fmt: skip
+    mib = (f"{amount / BITS_PER_MIB:,.2f}" for amount in (bits, bits_alone))
     return (
-        layerless(rows[0].name), f"x{len(rows)}", f"{bits / BITS_PER_MIB:,.2f}", f"{bits_alone / BITS_PER_MIB:,.2f}",
+        _tail(layerless(rows[0].name)), f"x{len(rows)}", *mib,
         scaled_text(energy, ENERGY_UNITS), _saved(energy, alone), _saved(cycles, cycles_alone),
     )  # fmt: skip
+
+
+def _tail(name: str) -> str:
+    """The end of a long name: that is where groups differ."""
+    return name if len(name) <= NAME_WIDTH else "…" + name[-(NAME_WIDTH - 1) :]
 
 
 def _saved(now: float, before: float) -> str:
