@@ -84,6 +84,46 @@ def test_a_group_that_does_not_fit_says_why(overrides: dict[str, float], resourc
     assert all(op.group == "" for op in report.ops)
 
 
+@pytest.mark.parametrize(
+    ("arch", "mode", "why"),
+    [
+        ("shared_l2_edge", "auto", "plan for memories beside one buffer an operand (l2)"),
+        ("row_stationary_12x14", "attention", "plan for attention on a pe_grid"),
+    ],
+)
+def test_a_machine_without_plans_says_so(arch: str, mode: str, why: str) -> None:
+    report = fused(arch, "bert_base", mode, mapping__prefetch="weights")
+    assert report.groups
+    assert {(group.fused, group.resource, group.unit) for group in report.groups} == {(False, "mapping.fusion", why)}
+    alone = simulate(load_arch(arch, {"arch.mapping.prefetch": "weights"}), load_trace("bert_base"))
+    assert report.totals == alone.totals
+
+
+def test_chains_fuse_on_a_pe_grid() -> None:
+    report = fused("row_stationary_12x14", "resnet_50", "auto")
+    assert any(group.fused for group in report.groups)
+
+
+def test_nothing_is_prefetched_into_or_out_of_a_group() -> None:
+    """BERT's attention runs as one, between projections whose weights come early; DRAM timed by a speed grade."""
+    grade = {"arch.dram.bandwidth_gb_per_s": None, "arch.dram.timing": "lpddr4_3200"}
+    early = {"arch.mapping.prefetch": "weights"}
+    trace = load_trace("bert_base")
+    both, group_only, early_only = (
+        simulate(load_arch("apsq_edge_ws", {**grade, "arch.mapping.fusion": mode, **more}), trace)
+        for mode, more in (("attention", early), ("attention", {}), ("none", early))
+    )
+    assert both.groups == group_only.groups
+    assert sum(op.prefetch_saved_cycles for op in both.ops) == group_only.totals.cycles - both.totals.cycles > 0
+    before = {op.name: op.prefetch_saved_cycles for op in early_only.ops}
+    for op, after in zip(both.ops, [*both.ops[1:], None], strict=True):
+        if op.group:
+            assert op.prefetch_saved_cycles == 0
+            assert after is None or after.group or after.prefetch_saved_cycles == 0
+        else:
+            assert op.prefetch_saved_cycles <= before[op.name]
+
+
 def test_equal_bytes_and_invariants() -> None:
     first, second = (fused("apsq_edge_ws", "segformer_b0", "auto") for _ in range(2))
     check(first)
