@@ -31,6 +31,7 @@ def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> lis
 def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Machine) -> OpRow:
     """Time of one op, and the lower bounds its cycles have to respect."""
     period = machine.period_fs
+    early_bits = outcome.timing.next_bits - outcome.timing.preloaded_bits
     resources = tuple(
         ResourceCycles(use.name, use.busy_fs / period, use.stalled_fs / period, use.idle_fs / period)
         for use in outcome.timing.resources
@@ -52,7 +53,9 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         resources=resources,
         stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
         prefetch_saved_cycles=outcome.prefetch_saved_cycles,
-        lower_bounds=_lower_bounds(op, outcome, machine),
+        # A fused member overlaps with others: what bounds it is checked of its group.
+        lower_bounds=() if outcome.group else lower_bounds(op.dims.macs, outcome.flows, machine, early_bits),
+        group=outcome.group,
         energy_bound_pj=outcome.bound.energy_pj if outcome.bound else 0.0,
         cycles_bound=outcome.bound.cycles if outcome.bound else 0,
         search=_search_row(outcome, machine),
@@ -79,6 +82,13 @@ def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
         )
         for block in machine.blocks()
     )  # fmt: skip
+
+
+def energy_pj(flows: Sequence[Flow], cycles: int, machine: Machine) -> float:
+    """Energy of some flows, and of every block's leakage for as many cycles, pJ."""
+    blocks = {block.name: block for block in machine.blocks()}
+    dynamic = [flow_pj(flow, blocks[flow.block]) for flow in flows]
+    return math.fsum([*dynamic, *(_leakage_pj(block, cycles, machine) for block in machine.blocks())])
 
 
 def flow_pj(flow: Flow, block: Block) -> float:
@@ -123,11 +133,14 @@ def _dram_rows(phase: Phase, op: Op, flows: Sequence[Flow], dram: Dram) -> list[
 
 
 def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
-    energy_pj = block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
     return Row(
-        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0, energy_pj,
-        block.leakage_mw.assumed,
+        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0,
+        _leakage_pj(block, cycles, machine), block.leakage_mw.assumed,
     )  # fmt: skip
+
+
+def _leakage_pj(block: Block, cycles: int, machine: Machine) -> float:
+    return block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
 
 
 def _level(block: Block) -> str:
@@ -150,11 +163,16 @@ def _scheme(op: Op, outcome: Outcome) -> str:
     return name if outcome.psum_visits > 1 else f"{name} inactive"
 
 
-def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
-    dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
-    dram_bits += outcome.timing.next_bits - outcome.timing.preloaded_bits  # moved here, and not here
+def lower_bounds(
+    macs: int, flows: Sequence[Flow], machine: Machine, early_bits: int = 0
+) -> tuple[tuple[str, int], ...]:
+    """Cycles that the array needs for `macs` at its peak, and the DRAM for the flows' useful bits.
+
+    `early_bits` are prefetched bits that move meanwhile, less those of the flows that moved before.
+    """
+    dram_bits = early_bits + sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
     return (
-        (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),
+        (machine.array.name, -(-macs // machine.peak_macs_per_cycle)),
         (machine.dram.name, dram_fs // machine.period_fs),
     )

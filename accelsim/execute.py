@@ -35,7 +35,8 @@ class Outcome:
 
     `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text,
     `nest` the nest itself (None without MACs). `prefetch_saved_cycles` is what loading this op's
-    first weight tile early saved, what it cost the op before taken off.
+    first weight tile early saved, what it cost the op before taken off. `group` names the fused group
+    that the op ran in, if it did: `cycles` are then its share of the group's, and it has no `nest`.
     """
 
     flows: tuple[Flow, ...]
@@ -48,6 +49,7 @@ class Outcome:
     prefetch_saved_cycles: int = 0
     search: SearchResult | None = None
     bound: OpBound | None = None
+    group: str = ""
 
 
 def execute(work: Work, machine: Machine, rules: MappingRules, given: Mapped | None = None) -> Outcome | Infeasible:
@@ -129,15 +131,19 @@ def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: 
     counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     if counted != timing.dram_bits:
         raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
-    busiest = max(timing.resources, key=lambda use: use.busy_fs)
-    if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
-        bound = "latency"
-    elif busiest.name in COMPUTE:
-        bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
-    else:
-        bound = busiest.name
+    bound = bound_by(timing)
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
+
+
+def bound_by(timing: Timing) -> str:
+    """The unit or port that was busiest, the DRAM if it was; latency if nothing was for half the time."""
+    busiest = max(timing.resources, key=lambda use: use.busy_fs)
+    if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
+        return "latency"
+    if busiest.name in COMPUTE:
+        return max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    return busiest.name
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

@@ -16,9 +16,9 @@ from accelsim.workload import Trace, trace_hash
 
 @dataclass(frozen=True)
 class MappedOps:
-    """Ops of equal work, as (phase, op), with their mapping or why there is none."""
+    """Ops of equal work, as phase/op, with their mapping or why there is none."""
 
-    ops: tuple[tuple[str, str], ...]
+    ops: tuple[str, ...]
     found: Mapped | Infeasible
 
 
@@ -32,12 +32,12 @@ def map_workload(
     machine = build_machine(arch)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
-    names: dict[MacWork, list[tuple[str, str]]] = {}
+    names: dict[MacWork, list[str]] = {}
     for phase in trace.phases:
         for op in phase.ops:
             work = lower(op, tensors, machine)
             if isinstance(work, MacWork):
-                names.setdefault(work, []).append((phase.name, op.name))
+                names.setdefault(work, []).append(f"{phase.name}/{op.name}")
     groups = []
     for number, (work, ops) in enumerate(names.items()):
         progress(number, len(names))

@@ -4,9 +4,9 @@ The first weight tile of a matmul or conv (and the bias that comes with it) may 
 right before it in its phase still runs, after that op's own loads, if there is room: in the outermost
 memory that the later op stores weights in, beside all that the earlier op needs there. Both ops are
 then timed again, exactly, and the prefetch is kept where the two together take fewer cycles; so a
-phase never gets slower. Only tensors of kind weight: activations and KV entries may not exist yet.
-Energy stays with the op whose weights they are; the bits count for the time of the op in which they
-move.
+phase never gets slower. Only tensors of kind weight: activations and KV entries may not exist yet. A
+fused group is left alone: nothing comes in during it, nor for it. Energy stays with the op whose
+weights they are; the bits count for the time of the op in which they move.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Prefetcher:
         """The later op's first weight tile if there is room for it during the earlier one, else nothing."""
         if not (after.stored_weight and isinstance(after.work, MacWork) and isinstance(after.outcome, Outcome)):
             return NO_PREFETCH
-        if after.outcome.nest is None or isinstance(before.outcome, Infeasible):
+        if after.outcome.nest is None or isinstance(before.outcome, Infeasible) or before.outcome.group:
             return NO_PREFETCH
         memory = entry_memory(after.outcome.nest, self.machine)
         if memory is None:

@@ -3,32 +3,36 @@
     Arch + Trace -> Machine -> per distinct op: mapping -> access counts -> instructions -> timeline
                  -> energy, cycles, area -> Report
 
-Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. Where the spec says
-`prefetch: weights`, an op's first weights may come in during the op before (`accelsim.prefetch`). (The module is not
-called `simulate` because importing it would then hide the function `accelsim.simulate`.)
+Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. Under `mapping.fusion`
+some run as one (`accelsim.fuse`); where the spec says `prefetch: weights`, an op's first weights may come
+in during the op before (`accelsim.prefetch`). (The module is not called `simulate` because importing it
+would then hide the function `accelsim.simulate`.)
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
-from accelsim.errors import user_error
-from accelsim.execute import BadMapping, Outcome, execute
+from accelsim.execute import Outcome
+from accelsim.fuse import Verdict, judge
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.lower import MacWork, Work, check_psum_schemes, has_stored_weight, lower
-from accelsim.mapping.mapper import Mapped
+from accelsim.mapping.fusion import Candidate, candidates
+from accelsim.mapping.lower import Work, check_psum_schemes, has_stored_weight, lower
 from accelsim.mapping.mapping_file import MappingFile
+from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
+from accelsim.outcomes import Outcomes
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report.invariants import check
-from accelsim.report.report import InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
+from accelsim.report.report import GroupRow, InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
 from accelsim.spec import ArchSpec, spec_hash
+from accelsim.spec.models import MappingRules
 from accelsim.workload import Op, Phase, Trace, trace_hash
 
 FS_PER_S = 10**15
-ANEW = "write the file anew with `accelsim map`"
 
 
 def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) -> Report:
@@ -41,25 +45,29 @@ def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) 
     machine = build_machine(arch)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
-    if mappings is not None:
-        _check_origin(mappings, arch, trace)
-    outcomes: dict[tuple[Work, Mapped | None], Outcome | Infeasible] = {}
+    outcomes = Outcomes(machine, arch, trace, mappings)
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict] = {}
     rows: list[Row] = []
     ops: list[OpRow] = []
+    groups: list[GroupRow] = []
     infeasible: list[InfeasibleRow] = []
     prefetcher = Prefetcher(machine) if arch.mapping.prefetch == "weights" else None
     for phase in trace.phases:
-        steps = []
-        for op in phase.ops:
-            work = lower(op, tensors, machine)
-            given = None if mappings is None else mappings.mappings.get((phase.name, op.name))
-            if (work, given) not in outcomes:
-                outcomes[work, given] = _execute(work, machine, arch, given, f"{phase.name}/{op.name}")
-                left_out = mappings is not None and given is None and isinstance(work, MacWork)
-                if left_out and not isinstance(outcomes[work, given], Infeasible):
-                    raise user_error("mapping file", f"{phase.name}/{op.name}", "this op has no mapping", ANEW)
-            steps.append(Step(work, outcomes[work, given], has_stored_weight(op, tensors)))
-        found = [step.outcome for step in steps] if prefetcher is None else prefetcher.run(steps)
+        works = {op.id: lower(op, tensors, machine) for op in phase.ops}
+        alone = {op.id: outcomes.of(works[op.id], f"{phase.name}/{op.name}") for op in phase.ops}
+        fused: dict[int, Outcome] = {}
+        for candidate in candidates(trace, phase, arch.mapping.fusion):
+            verdict = _judge(candidate, works, alone, verdicts, machine, arch.mapping)
+            if verdict is not None:
+                groups.append(_group_row(phase, candidate, verdict))
+                members = (replace(outcome, group=candidate.name) for outcome in verdict.outcomes)
+                fused |= dict(zip((op.id for op in candidate.ops), members, strict=False))
+        found = [fused.get(op.id) or alone[op.id] for op in phase.ops]
+        if prefetcher is not None:
+            steps = zip(phase.ops, found, strict=True)
+            found = prefetcher.run(
+                [Step(works[op.id], outcome, has_stored_weight(op, tensors)) for op, outcome in steps]
+            )
         for op, outcome in zip(phase.ops, found, strict=True):
             if isinstance(outcome, Infeasible):
                 infeasible.append(_infeasible_row(phase, op, outcome))
@@ -67,30 +75,19 @@ def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) 
             energy = energy_rows(phase, op, outcome, machine)
             rows += energy
             ops.append(op_row(phase, op, outcome, energy, machine))
-    report = _report(arch, trace, machine, rows, ops, infeasible)
+    report = _report(arch, trace, machine, rows, ops, groups, infeasible)
     check(report)
     return report
 
 
-def _execute(work: Work, machine: Machine, arch: ArchSpec, given: Mapped | None, name: str) -> Outcome | Infeasible:
-    try:
-        return execute(work, machine, arch.mapping, given)
-    except BadMapping as error:
-        raise user_error("mapping file", name, str(error), ANEW) from None
-
-
-def _check_origin(mappings: MappingFile, arch: ArchSpec, trace: Trace) -> None:
-    for name, given, own in (
-        ("arch_hash", mappings.arch_hash, spec_hash(arch)),
-        ("workload_hash", mappings.workload_hash, trace_hash(trace)),
-    ):
-        if given != own:
-            found = f"{given[:12]}, but this {'spec' if name == 'arch_hash' else 'workload'} has {own[:12]}"
-            raise user_error("mapping file", name, found, "use the spec and workload it was made for, or map anew")
-
-
 def _report(
-    arch: ArchSpec, trace: Trace, machine: Machine, rows: list[Row], ops: list[OpRow], infeasible: list[InfeasibleRow]
+    arch: ArchSpec,
+    trace: Trace,
+    machine: Machine,
+    rows: list[Row],
+    ops: list[OpRow],
+    groups: list[GroupRow],
+    infeasible: list[InfeasibleRow],
 ) -> Report:
     blocks = block_rows(machine)
     period_s = machine.period_fs / FS_PER_S
@@ -114,7 +111,27 @@ def _report(
         trace_macs=trace.macs,
         oracle_macs=trace.oracle.macs,
         oracle_method=trace.oracle.method,
+        groups=tuple(groups),
     )
+
+
+def _judge(
+    candidate: Candidate,
+    works: dict[int, Work],
+    alone: dict[int, Outcome | Infeasible],
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict],
+    machine: Machine,
+    rules: MappingRules,
+) -> Verdict | None:
+    """A candidate's verdict, remembered by its work; None where one of its ops cannot run at all."""
+    members = [works[op.id] for op in candidate.ops]
+    each = [outcome for op in candidate.ops if isinstance(outcome := alone[op.id], Outcome)]
+    if len(each) < len(members):
+        return None
+    key = (*members, *candidate.through, *(outcome.nest for outcome in each))
+    if key not in verdicts:
+        verdicts[key] = judge(members, candidate.through, each, machine, rules.fusion)
+    return verdicts[key]
 
 
 def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
@@ -129,4 +146,18 @@ def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
 def _infeasible_row(phase: Phase, op: Op, why: Infeasible) -> InfeasibleRow:
     return InfeasibleRow(
         phase.name, op.name, op.dims.macs, why.resource, why.demand, why.bound, why.unit, why.lever
+    )  # fmt: skip
+
+
+def _group_row(phase: Phase, candidate: Candidate, verdict: Verdict) -> GroupRow:
+    unfused, run, why = verdict.unfused, verdict.fused or verdict.unfused, verdict.why_not
+    row = GroupRow(
+        phase.name, candidate.name, candidate.kind, tuple(op.name for op in candidate.ops), why is None,
+        run.cycles, run.energy_pj, run.dram_bits, unfused.cycles, unfused.energy_pj, unfused.dram_bits,
+        verdict.lower_bounds,
+    )  # fmt: skip
+    if why is None:
+        return row
+    return replace(
+        row, resource=why.resource, demand=why.demand, bound=why.bound, unit=why.unit, lever=why.lever
     )  # fmt: skip

@@ -6,8 +6,8 @@
     buffer port  an instruction that lasts longer than its own compute cycles, since a buffer's port (or
                  the psum engine) needs longer, or waiting for data on its way from one memory to the
                  next; the model has ports, not banks, so no bank conflicts
-    dependency   waiting for a slot that a store has yet to give back, or for psums that must be stored
-                 before they can be loaded again
+    dependency   waiting for a slot that a store has yet to give back, for psums that must be stored
+                 before they can be loaded again, or, in a fused group, for the vector units
 
 A wait for data that arrives late is split by what its transfer did before it started: the part in
 which nothing but a slot kept it from starting is the slot's, the rest is the DRAM's. Between several
@@ -29,6 +29,7 @@ OUTWARDS = ("store", "move_output", "move_out_")
 """How the names of queues begin that take results away from the compute unit."""
 
 Stalls = tuple[tuple[str, int], ...]
+NO_STALLS: Stalls = tuple((reason, 0) for reason in REASONS)
 
 
 def stalls_fs(timeline: Timeline, compute_fs: int) -> Stalls:
@@ -50,9 +51,9 @@ def _reason(stall: Stall, timeline: Timeline) -> str:
     if channel is None:
         return "dependency"
     computes = {name for name, queue in queues.items() if set(queue.resources) & set(COMPUTE)}
-    if channel.producer in computes:
-        return "dependency" if stall.queue in computes else "array busy"
-    if channel.producer.startswith(OUTWARDS):
+    if stall.queue in computes and (channel.credits or channel.producer in computes):
+        return "dependency"
+    if channel.producer.startswith(OUTWARDS) or (channel.producer in computes and not channel.credits):
         return "dependency"
     if channel.credits:
         return "array busy"

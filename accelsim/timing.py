@@ -18,12 +18,14 @@ from typing import Literal
 
 from accelsim.engine.engine import ResourceUse, run
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.fused import FusedPlan
 from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
+from accelsim.program.fused import fused_program
 from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
@@ -31,7 +33,7 @@ from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.transfer import dram_bits
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
-from accelsim.stalls import Stalls, extrapolated, stalls_fs
+from accelsim.stalls import NO_STALLS, Stalls, extrapolated, stalls_fs
 
 Method = Literal["replayed", "periodic", "estimate"]
 
@@ -104,6 +106,53 @@ def time_vector(
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
         return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
+
+
+def time_fused(plan: FusedPlan, machine: Machine) -> tuple[Timing, ...]:
+    """Timing of a fused group, and then of each member: how long it kept the array or the units busy.
+
+    The group's `compute_cycles` are the array's, its `stalls` the array's waits; a member has no `stalls`.
+    The members overlap, so theirs do not add up to the group's. Long programs go by the period of the
+    outermost loop that the members share. Raises TooManySteps, and OverflowError for hours.
+    """
+    nests = [trips_of(stage.problem, step_loops(stage.mapping, machine)) for stage in plan.stages]
+    total = sum(math.prod(nest) for nest in nests)
+    outer = trips_of(plan.first.problem, plan.kept_loops)[0] if plan.second is not None and plan.kept_loops else 1
+    each, kept = max(1, total // outer), FIRST_TRIPS
+    kept = max(kept, FULL_STEPS // (4 * each))
+    while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
+        last, before, half = (_time_fused(plan, machine, trips) for trips in (kept, kept - 1, kept // 2))
+        period = last[0].makespan_fs - before[0].makespan_fs
+        since_half = (last[0].makespan_fs - half[0].makespan_fs) / (kept - kept // 2)
+        if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
+            return tuple(_repeated(a, b, outer - kept) for a, b in zip(last, before, strict=True))
+        kept *= 2
+    return _time_fused(plan, machine, None)
+
+
+def _time_fused(plan: FusedPlan, machine: Machine, outer_trips: int | None) -> tuple[Timing, ...]:
+    fused = fused_program(plan, machine, outer_trips)
+    array = [
+        (work.compute_cycles, (*work.port_cycles, (machine.array.name, work.compute_cycles)), work.macs, work.lane_macs)
+        for work in fused.works
+    ]
+    units = [
+        (max(cycles[machine.vector_unit.name], cycles[machine.lut_unit.name]), tuple(cycles.items()), 0, 0)
+        for cycles in fused.unit_cycles
+    ]
+    members = [
+        Timing(busy * machine.period_fs, (), compute, needed, 0, NO_STALLS, macs, lanes)
+        for busy, (compute, needed, macs, lanes) in zip(fused.busy_cycles, (array[0], *units, *array[1:]), strict=True)
+    ]
+    together: dict[str, int] = {}
+    for member in members:
+        for name, cycles in member.unit_cycles:
+            together[name] = together.get(name, 0) + cycles
+    compute, macs, lanes = (
+        sum(amounts) for amounts in zip(*((w.compute_cycles, w.macs, w.lane_macs) for w in fused.works), strict=True)
+    )
+    whole = _timing(fused.program, NO_PREFETCH, machine, compute, tuple(together.items()), macs, lanes)
+    return (whole, *members)
 
 
 def _time_trips(

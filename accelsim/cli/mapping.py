@@ -62,7 +62,7 @@ def _page(groups: list[MappedOps]) -> list[RenderableType]:
 
     rows, failed = [], []
     for group in groups:
-        name, times = group.ops[0][1], f"x{len(group.ops)}"
+        name, times = group.ops[0].partition("/")[2], f"x{len(group.ops)}"
         if isinstance(group.found, Infeasible):
             why = group.found
             found = f"{why.demand:,} {why.unit} needed, {why.bound:,} there (short of {why.gap:,})"

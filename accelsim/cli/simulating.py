@@ -70,12 +70,15 @@ def simulate(
     trace = workload_overrides(load_trace(workload), workload_sets)
     _say_if_compiling()
     from accelsim.mapping.mapping_file import load_mappings
+    from accelsim.report.fusion import render_groups
     from accelsim.report.plot import save_plot
     from accelsim.report.terminal import render
     from accelsim.simulation import simulate as run
 
     report = run(spec, trace, None if mapping_path is None else load_mappings(mapping_path))
     show(render(report, _header(spec, report)))
+    if report.groups:
+        show(render_groups(report.groups))
     for path in (json_path, csv_path):
         if path is not None:
             report.save(path)

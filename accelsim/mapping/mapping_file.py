@@ -36,8 +36,6 @@ from accelsim.mapping.search.result import Objective, SearchResult, StopReason
 from accelsim.report.files import write_whole
 from accelsim.spec.yaml_source import parse_yaml
 
-OpName = tuple[str, str]
-"""Phase and op."""
 MAX_FILE_BYTES = 1 << 26
 
 
@@ -47,7 +45,8 @@ class MappingFile:
 
     arch_hash: str
     workload_hash: str
-    mappings: Dict[OpName, Mapped]
+    mappings: Dict[str, Mapped]
+    """By phase/op."""
 
 
 class _Model(BaseModel):
@@ -80,8 +79,8 @@ class _File(_Model):
 def save_mappings(file: MappingFile, path: Path) -> None:
     """Write the file whole or not at all; equal mappings share an entry."""
     entries: dict[Mapped, list[str]] = {}
-    for (phase, op), mapped in file.mappings.items():
-        entries.setdefault(mapped, []).append(f"{phase}/{op}")
+    for op, mapped in file.mappings.items():
+        entries.setdefault(mapped, []).append(op)
     document = {
         "mapping_version": 1,
         "arch_hash": file.arch_hash,
@@ -120,7 +119,7 @@ def load_mappings(path: Path) -> MappingFile:
             for detail in error.errors(include_url=False)
         ) from None  # fmt: skip
     faults: list[Fault] = []
-    mappings: dict[OpName, Mapped] = {}
+    mappings: dict[str, Mapped] = {}
     for number, entry in enumerate(data.mappings):
         line, column = _position(document.positions, ("mappings", number, "nest"))
         try:
@@ -131,10 +130,9 @@ def load_mappings(path: Path) -> MappingFile:
             continue
         search = None if entry.search is None else SearchResult(mapping=nest, **entry.search.model_dump())
         for op in entry.ops:
-            phase, _, name = op.partition("/")
-            if (phase, name) in mappings:
+            if op in mappings:
                 faults.append(Fault(str(path), line, column, op, "mapped twice", "leave one of the two out"))
-            mappings[phase, name] = Mapped(nest, search)
+            mappings[op] = Mapped(nest, search)
     if faults:
         raise UserError(faults)
     return MappingFile(data.arch_hash, data.workload_hash, mappings)

@@ -307,6 +307,10 @@ class MappingRules(SpecModel):
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
     prefetch: Literal["none", "weights"] = "none"
     """Whether an op's first weight tile may be loaded during the op before it, where there is room and time."""
+    fusion: Literal["none", "attention", "auto"] = "none"
+    """Ops that run as one, so that what passes between them stays on chip: none; attention where it fits
+    and moves no more from and to DRAM; or, as well, matmuls and convs with pointwise ops behind them,
+    each group only where it takes less energy (or as much, and less time)."""
 
 
 class ArchSpec(SpecModel):

@@ -110,6 +110,7 @@ def specs(draw: Draw) -> dict[str, Any]:
         "mapping": {
             "spill": draw(st.sampled_from(("through", "bypass"))),
             "prefetch": draw(st.sampled_from(("none", "weights"))),
+            "fusion": draw(st.sampled_from(("none", "attention", "auto"))),
         },
     }  # fmt: skip
     grade = draw(st.sampled_from((None, None, "lpddr3_1600", "lpddr5_6400", "ddr4_3200", "hbm3_6400")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from accelsim.spec.models import ArchSpec, SpatialReduction
 from accelsim.validate.random_nests import LEVELS, RULES, nest_of, problem_of
 
 LARGEST_SIZE = 12
+ARRAYS = ("adder_tree", "systolic", "pe_grid")
 DATAFLOWS = ("weight_stationary", "input_stationary", "output_stationary")
 MATMUL_DIMS, CONV_DIMS = ("b", "g", "m", "k", "n"), ("groups", "n", "p", "q", "c", "r", "s", "k")
 
@@ -58,9 +59,9 @@ def _full_size(spec: str) -> Machine:
     return build_machine(ArchSpec.model_validate_json(spec))
 
 
-def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
+def machine_of(rng: random.Random, kinds: Sequence[str] = ARRAYS) -> tuple[ArchSpec, Machine]:
     """An array a few lanes wide with buffers of a few words, far below what a spec may say."""
-    kind = rng.choice(["adder_tree", "systolic", "pe_grid"])
+    kind = rng.choice(kinds)
     array: dict[str, Any] = {"kind": kind, "dataflow": rng.choice(DATAFLOWS)}
     if kind == "adder_tree":
         array |= {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}

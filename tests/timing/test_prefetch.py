@@ -19,7 +19,7 @@ from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.vector import VectorProblem
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report import Report
-from accelsim.spec.models import ArchSpec
+from accelsim.spec.models import ArchSpec, MappingRules
 from accelsim.validate.random_nests import problem_of
 from accelsim.workload import Trace
 from tests.reference.cases import chain_machine_of, machine_of, rules_of

@@ -24,7 +24,7 @@ SAME = 1e-12
 @no_type_check
 @numba.njit(cache=True)
 def list_places(t, out, loop_dim, loops, places):
-    """Fill `places` with positions right below a loop that the operand depends on: past any other its tile is the same."""
+    """Fill `places` with positions right below a loop the operand depends on; past any other its tile is the same."""
     position = np.zeros(MAX_LEVELS, np.int64)
     for x in range(3):
         places.number[x] = 0
