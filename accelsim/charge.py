@@ -11,7 +11,7 @@ from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow
-from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row
+from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row, SearchRow
 from accelsim.stalls import apportioned
 from accelsim.workload.trace import Op, Phase
 
@@ -56,7 +56,21 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         # A fused member overlaps with others: what bounds it is checked of its group.
         lower_bounds=() if outcome.group else lower_bounds(op.dims.macs, outcome.flows, machine, early_bits),
         group=outcome.group,
+        energy_bound_pj=outcome.bound.energy_pj if outcome.bound else 0.0,
+        cycles_bound=outcome.bound.cycles if outcome.bound else 0,
+        search=_search_row(outcome, machine),
     )
+
+
+def _search_row(outcome: Outcome, machine: Machine) -> SearchRow | None:
+    found = outcome.search
+    if found is None:
+        return None
+    cycles = found.latency_fs / machine.period_fs
+    return SearchRow(
+        found.objective, found.energy_pj, cycles, outcome.cycles / cycles, found.proved, found.gap,
+        found.stop_reason, found.counted,
+    )  # fmt: skip
 
 
 def block_rows(machine: Machine) -> tuple[BlockRow, ...]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.errors import did_you_mean
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.count import tiling
-from accelsim.mapping.dataflow import map_fixed, spatial_widths
+from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.lower import MacWork, Work
-from accelsim.mapping.nest import MAX_CHUNKS, Mapping, TooManyChunks
-from accelsim.mapping.placement import Infeasible, Spill
+from accelsim.mapping.mapper import Mapped, map_op
+from accelsim.mapping.mapping_file import check_mapping
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
 from accelsim.program.prefetch import Prefetch
 from accelsim.report.invariants import BrokenInvariant
+from accelsim.spec.models import MappingRules
 from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
@@ -42,14 +47,24 @@ class Outcome:
     mapping: str
     nest: Mapping | None = None
     prefetch_saved_cycles: int = 0
+    search: SearchResult | None = None
+    bound: OpBound | None = None
     group: str = ""
 
 
-def execute(work: Work, machine: Machine, spill: Spill) -> Outcome | Infeasible:
-    """Simulate one op from DRAM to DRAM, or say why it cannot run."""
+def execute(work: Work, machine: Machine, rules: MappingRules, given: Mapped | None = None) -> Outcome | Infeasible:
+    """Simulate one op from DRAM to DRAM, or say why it cannot run.
+
+    A matmul or conv is mapped by the rules, unless a mapping is `given`: BadMapping for one that is
+    not a mapping of this op on this machine.
+    """
     if isinstance(work, VectorProblem):
         return _execute_vector(work, machine)
-    return _execute_mac(work, machine, spill)
+    return _execute_mac(work, machine, rules, given)
+
+
+class BadMapping(Exception):
+    """A given mapping does not belong to the op or the machine; the text says why."""
 
 
 def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -> Outcome:
@@ -62,22 +77,19 @@ def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -
     if outcome.nest is None:
         raise ValueError("the outcome of a matmul or conv holds its nest")
     timing = time_mac(work.problem, outcome.nest, outcome.flows, machine, prefetch)
-    return _outcome(outcome.flows, timing, machine, outcome.psum_visits, outcome.nest)
+    again = _outcome(outcome.flows, timing, machine, outcome.psum_visits, outcome.nest)
+    return replace(again, search=outcome.search, bound=outcome.bound)
 
 
-def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Infeasible:
+def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
     too_wide = _too_wide(problem, machine)
     if too_wide is not None:
         return too_wide
-    try:
-        mapping = map_fixed(problem, machine, spill)
-    except TooManyChunks as error:
-        return Infeasible(
-            "mapping", error.chunks, MAX_CHUNKS, "tiles of a conv", "split the op: fewer pixels or images"
-        )
-    if isinstance(mapping, Infeasible):
-        return mapping
+    mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
+    if isinstance(mapped, Infeasible):
+        return mapped
+    mapping = mapped.mapping
     visits = tiling(problem, "output", mapping.loops).most_visits
     order = _wrong_k_tile(problem, visits, machine)
     if order is not None:
@@ -86,7 +98,15 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     timing = time_mac(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
-    return _outcome(flows, timing, machine, visits, mapping)
+    outcome = _outcome(flows, timing, machine, visits, mapping)
+    return replace(outcome, search=mapped.search, bound=op_bound(problem, machine, rules.spill))
+
+
+def _checked(problem: Problem, given: Mapped, machine: Machine) -> Mapped | Infeasible:
+    wrong = check_mapping(problem, given.mapping, machine)
+    if isinstance(wrong, str):
+        raise BadMapping(wrong)
+    return wrong or given
 
 
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:

@@ -12,13 +12,12 @@ from accelsim.execute import Outcome, bound_by
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.count import tiling
-from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.fused import Extra, FusedPlan, VectorStage, group_flows
 from accelsim.mapping.fused_attention import attention_plans
 from accelsim.mapping.fused_chain import chain_plan
 from accelsim.mapping.fusion import Fusion
 from accelsim.mapping.lower import MacWork, Work
-from accelsim.mapping.placement import Infeasible, Spill
+from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem
 from accelsim.program.duration import whole_work
@@ -57,7 +56,6 @@ def judge(
     alone: Sequence[Outcome],
     machine: Machine,
     fusion: Fusion,
-    spill: Spill,
 ) -> Verdict:
     """Whether to fuse ops that follow on each other, given how each runs alone.
 
@@ -66,7 +64,7 @@ def judge(
     closed-form energy runs.
     """
     unfused = _sum_cost(alone, machine)
-    plan = _unsuited(works, machine) or _best_plan(works, through, unfused, machine, spill)
+    plan = _unsuited(works, machine) or _best_plan(works, through, alone[0], unfused, machine)
     if isinstance(plan, Infeasible):
         return Verdict(unfused, why_not=plan)
     try:
@@ -103,7 +101,7 @@ def _unsuited(works: Sequence[Work], machine: Machine) -> Infeasible | None:
 
 
 def _best_plan(
-    works: Sequence[Work], through: Sequence[int], unfused: GroupCost, machine: Machine, spill: Spill
+    works: Sequence[Work], through: Sequence[int], head: Outcome, unfused: GroupCost, machine: Machine
 ) -> FusedPlan | Infeasible:
     first, last = works[0], works[-1]
     if not isinstance(first, MacWork):
@@ -119,8 +117,9 @@ def _best_plan(
     if isinstance(last, MacWork):
         plans = attention_plans(first, vectors, last, machine)
     else:
-        mapping = map_fixed(first.problem, machine, spill)
-        chain = mapping if isinstance(mapping, Infeasible) else chain_plan(first, mapping, vectors, machine)
+        if head.nest is None:
+            raise ValueError("the outcome of a matmul or conv holds its nest")
+        chain = chain_plan(first, head.nest, vectors, machine)
         plans = chain if isinstance(chain, Infeasible) else (chain,)
     if isinstance(plans, Infeasible):
         return plans

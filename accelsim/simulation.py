@@ -16,12 +16,15 @@ from dataclasses import replace
 
 from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
-from accelsim.execute import Outcome, execute
+from accelsim.execute import Outcome
 from accelsim.fuse import Verdict, judge
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.fusion import Candidate, candidates
 from accelsim.mapping.lower import Work, check_psum_schemes, has_stored_weight, lower
+from accelsim.mapping.mapping_file import MappingFile
+from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
+from accelsim.outcomes import Outcomes
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report.invariants import check
 from accelsim.report.report import GroupRow, InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
@@ -32,17 +35,18 @@ from accelsim.workload import Op, Phase, Trace, trace_hash
 FS_PER_S = 10**15
 
 
-def simulate(arch: ArchSpec, trace: Trace) -> Report:
-    """Cost of a workload on an accelerator.
+def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) -> Report:
+    """Cost of a workload on an accelerator, its matmuls and convs mapped by the spec's rules or as given.
 
+    `mappings` must be of this spec and workload and map every matmul and conv (UserError).
     Raises UserError when the spec cannot run the trace's psum scheme, BrokenInvariant when the
     simulator contradicts itself. An op that does not fit is a row of `Report.infeasible`.
     """
     machine = build_machine(arch)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
-    outcomes: dict[Work, Outcome | Infeasible] = {}
-    verdicts: dict[tuple[Work | int, ...], Verdict] = {}
+    outcomes = Outcomes(machine, arch, trace, mappings)
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict] = {}
     rows: list[Row] = []
     ops: list[OpRow] = []
     groups: list[GroupRow] = []
@@ -50,17 +54,15 @@ def simulate(arch: ArchSpec, trace: Trace) -> Report:
     prefetcher = Prefetcher(machine) if arch.mapping.prefetch == "weights" else None
     for phase in trace.phases:
         works = {op.id: lower(op, tensors, machine) for op in phase.ops}
-        for work in works.values():
-            if work not in outcomes:
-                outcomes[work] = execute(work, machine, arch.mapping.spill)
+        alone = {op.id: outcomes.of(works[op.id], f"{phase.name}/{op.name}") for op in phase.ops}
         fused: dict[int, Outcome] = {}
         for candidate in candidates(trace, phase, arch.mapping.fusion):
-            verdict = _judge(candidate, works, outcomes, verdicts, machine, arch.mapping)
+            verdict = _judge(candidate, works, alone, verdicts, machine, arch.mapping)
             if verdict is not None:
                 groups.append(_group_row(phase, candidate, verdict))
                 members = (replace(outcome, group=candidate.name) for outcome in verdict.outcomes)
                 fused |= dict(zip((op.id for op in candidate.ops), members, strict=False))
-        found = [fused.get(op.id) or outcomes[works[op.id]] for op in phase.ops]
+        found = [fused.get(op.id) or alone[op.id] for op in phase.ops]
         if prefetcher is not None:
             steps = zip(phase.ops, found, strict=True)
             found = prefetcher.run(
@@ -116,19 +118,19 @@ def _report(
 def _judge(
     candidate: Candidate,
     works: dict[int, Work],
-    outcomes: dict[Work, Outcome | Infeasible],
-    verdicts: dict[tuple[Work | int, ...], Verdict],
+    alone: dict[int, Outcome | Infeasible],
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict],
     machine: Machine,
     rules: MappingRules,
 ) -> Verdict | None:
     """A candidate's verdict, remembered by its work; None where one of its ops cannot run at all."""
     members = [works[op.id] for op in candidate.ops]
-    alone = [outcome for work in members if isinstance(outcome := outcomes[work], Outcome)]
-    if len(alone) < len(members):
+    each = [outcome for op in candidate.ops if isinstance(outcome := alone[op.id], Outcome)]
+    if len(each) < len(members):
         return None
-    key = (*members, *candidate.through)
+    key = (*members, *candidate.through, *(outcome.nest for outcome in each))
     if key not in verdicts:
-        verdicts[key] = judge(members, candidate.through, alone, machine, rules.fusion, rules.spill)
+        verdicts[key] = judge(members, candidate.through, each, machine, rules.fusion)
     return verdicts[key]
 
 

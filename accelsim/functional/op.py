@@ -12,9 +12,9 @@ from accelsim.errors import did_you_mean, user_error
 from accelsim.functional.calibration import calibrate_scales
 from accelsim.functional.execution import Execution, run
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.dataflow import map_fixed
+from accelsim.mapping import mapper
 from accelsim.mapping.lower import MacWork, lower
-from accelsim.mapping.nest import MAX_CHUNKS, Mapping, TooManyChunks
+from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
 from accelsim.schemes import PsumScales, PsumScheme
@@ -131,9 +131,7 @@ def run_op(
 def _mapped(
     name: str, problem: Problem, machine: Machine, arch: ArchSpec, weight_name: str = "weight"
 ) -> MappedOp | Infeasible:
-    try:
-        mapping = map_fixed(problem, machine, arch.mapping.spill)
-    except TooManyChunks as error:
-        lever = "split the op: fewer pixels or images"
-        return Infeasible("mapping", error.chunks, MAX_CHUNKS, "tiles of a conv", lever)
-    return mapping if isinstance(mapping, Infeasible) else MappedOp(name, problem, mapping, machine, weight_name)
+    mapped = mapper.map_op(problem, machine, arch.mapping)
+    if isinstance(mapped, Infeasible):
+        return mapped
+    return MappedOp(name, problem, mapped.mapping, machine, weight_name)

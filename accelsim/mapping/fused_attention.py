@@ -130,7 +130,14 @@ def _held(work: MacWork, machine: Machine, height: int) -> Iterator[_Nest]:
     """The ways to hold a member's weight: after each loop, or in column tiles right below the row tile."""
     problem, widths = work.problem, spatial_widths(work.problem, machine.array)
     above = [*(Loop(dim, 1) for dim in (*problem.batch, *problem.shared)), Loop(problem.row, height)]
-    inner = [Loop(dim, widths.get(dim, 1)) for dim in loop_order(problem, machine.array.dataflow)]
+    orders = ("weight_stationary", "input_stationary", "output_stationary")
+    for order in orders if machine.array.dataflow == "search" else (machine.array.dataflow,):
+        inner = [Loop(dim, widths.get(dim, 1)) for dim in loop_order(problem, order)]
+        yield from _held_in_order(work, machine, above, inner)
+
+
+def _held_in_order(work: MacWork, machine: Machine, above: Sequence[Loop], inner: Sequence[Loop]) -> Iterator[_Nest]:
+    problem, widths = work.problem, spatial_widths(work.problem, machine.array)
     outer = len(_loops(above, problem))
     loops = _loops([*above, *inner], problem)
     for position in range(len(loops) + 1):

@@ -62,6 +62,24 @@ class ResourceCycles:
 
 
 @dataclass(frozen=True)
+class SearchRow:
+    """What the mapping search said of an op: its closed-form cost, and how far from the best it can be.
+
+    `engine_per_closed_form` is the op's cycles over the closed form's. `gap`: no mapping of the map
+    space has an objective lower by more than this share; `counted` mappings were priced.
+    """
+
+    objective: str
+    closed_form_energy_pj: float
+    closed_form_cycles: float
+    engine_per_closed_form: float
+    proved: bool
+    gap: float
+    stop_reason: str
+    counted: int
+
+
+@dataclass(frozen=True)
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
@@ -71,6 +89,7 @@ class OpRow:
     `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`). An op that
     ran in a fused `group` has the share of the group's cycles and resources that it was busy for, beside
     the other members; what bound the group stands in each.
+    `energy_bound_pj` and `cycles_bound` are what no mapping goes below (`accelsim.mapping.bound`).
     """
 
     phase: str
@@ -90,6 +109,9 @@ class OpRow:
     stalls: tuple[tuple[str, int], ...]
     prefetch_saved_cycles: int
     lower_bounds: tuple[tuple[str, int], ...]
+    energy_bound_pj: float = 0.0
+    cycles_bound: int = 0
+    search: SearchRow | None = None
     group: str = ""
 
     @property

@@ -278,9 +278,10 @@ def _op_table(report: Report) -> RenderableType:
         name = f"{first.phase}: {group.name}" if several else group.name
         shares = (share_text(group.energy_pj, totals.energy_pj), share_text(group.cycles, totals.cycles))
         energy = scaled_text(group.energy_pj, ENERGY_UNITS)
-        rows.append((_tail(name), f"x{len(group.ops)}", energy, *shares, busy, first.bound_by))
+        above = f"{first.energy_pj / first.energy_bound_pj:.2f}x" if first.energy_bound_pj else "-"
+        rows.append((_tail(name), f"x{len(group.ops)}", energy, *shares, busy, above, first.bound_by))
     title = f"Largest ops: {len(rows)} of {len(groups)} kinds, equal ones of all layers together"
-    return table(title, ("op", ">", ">energy", ">share", ">of cycles", ">of peak", "bound by"), rows)
+    return table(title, ("op", ">", ">energy", ">share", ">of cycles", ">of peak", ">of bound", "bound by"), rows)
 
 
 def _tail(name: str) -> str:

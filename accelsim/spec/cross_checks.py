@@ -252,6 +252,17 @@ def _unrolled_sides(spec: ArchSpec) -> Iterator[tuple[DataPath, tuple[MatmulUnro
 
 ON_CHIP = ("memories", "buffers")
 
+
+def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
+    array = spec.array
+    if spec.mapping.tiles == "searched" and array.kind == "pe_grid":
+        yield Clash(("mapping", "tiles"), "a pe_grid's mappings are not searched", "use placed")
+    searched = spec.mapping.tiles == "searched" or array.dataflow == "search"
+    if searched and array.kind != "pe_grid" and array.spatial_reduction == "nested":
+        found = "the search walks convs by flattened pixels and taps, not nested"
+        yield Clash(("array", "spatial_reduction"), found, "use flatten_crs or channels_only")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(("dram",), _dram_has_a_bandwidth),
     Rule(("dram",), _dram_preset_is_of_its_kind),
@@ -272,6 +283,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("psum_engine", "array"), _engine_narrows),
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
+    Rule(("array", "mapping"), _search_knows_the_array),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),
 )

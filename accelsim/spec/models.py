@@ -33,6 +33,7 @@ DramPreset = Literal[
 ]  # fmt: skip
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
 GridDataflow = Literal[Dataflow, "row_stationary"]
+TreeDataflow = Literal[Dataflow, "search"]
 SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
@@ -55,8 +56,8 @@ class AdderTreeArray(SpecModel):
     """Po x Pci x Pco multipliers; adder trees sum the Pci products of an output every cycle."""
 
     kind: Literal["adder_tree"]
-    dataflow: Dataflow
-    """Which operand stays in the array: fixes the loop order."""
+    dataflow: TreeDataflow
+    """Which operand stays in the array: fixes the loop order. `search`: the best order for each op."""
     po: Size
     """Spatial rows (matmul m, conv output pixels)."""
     pci: Size
@@ -291,8 +292,17 @@ class VectorUnit(SpecModel):
 
 
 class MappingRules(SpecModel):
-    """What the fixed dataflows may do."""
+    """How ops are mapped."""
 
+    tiles: Literal["placed", "searched"] = "placed"
+    """`placed`: the dataflow's own loop order, storage where it fits. `searched`: the best tile sizes, tile loop
+    orders and storage that keep the dataflow's operand still in the array. `dataflow: search` always searches."""
+    objective: Literal["energy", "latency", "edp"] = "energy"
+    """What a search makes least: energy, time, or their product."""
+    search_budget: Annotated[int, Field(ge=1, le=10**12, strict=True)] = 2_000_000
+    """Mappings that a search may count for one op."""
+    search_tolerance: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.001
+    """How far above the best a mapping may be, relatively, to count as proved best."""
     spill: Literal["through", "bypass"] = "through"
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
     prefetch: Literal["none", "weights"] = "none"

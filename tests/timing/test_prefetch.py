@@ -19,7 +19,7 @@ from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.vector import VectorProblem
 from accelsim.prefetch import Prefetcher, Step
 from accelsim.report import Report
-from accelsim.spec.models import ArchSpec
+from accelsim.spec.models import ArchSpec, MappingRules
 from accelsim.validate.random_nests import problem_of
 from accelsim.workload import Trace
 from tests.reference.cases import chain_machine_of, machine_of, rules_of
@@ -110,7 +110,7 @@ def test_random_sequences(draw: Callable[[random.Random], tuple[ArchSpec, Machin
         rng = random.Random(seed)
         arch, machine = draw(rng)
         works = works_of(rng, arch)
-        steps = [Step(work, execute(work, machine, arch.mapping.spill), rng.random() < 0.8) for work in works]
+        steps = [Step(work, execute(work, machine, arch.mapping), rng.random() < 0.8) for work in works]
         alone = [step.outcome for step in steps if isinstance(step.outcome, Outcome)]
         found = [outcome for outcome in Prefetcher(machine).run(steps) if isinstance(outcome, Outcome)]
         assert len(found) == len(alone)
@@ -171,7 +171,7 @@ def test_equal_ops_are_simulated_once(rule: str, monkeypatch: pytest.MonkeyPatch
     if rule == "none":
         assert not retimed
         machine = build_machine(arch)
-        again = {work: execute(work, machine, "through") for work in executed}
+        again = {work: execute(work, machine, MappingRules()) for work in executed}
         layers = [[op for op in report.ops if f".{layer}." in op.name] for layer in range(12)]
         for first, *others in zip(*layers, strict=True):
             assert {(op.cycles, op.energy_pj, op.stalls) for op in others} == {
