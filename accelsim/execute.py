@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from accelsim.errors import did_you_mean
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
+from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.lower import MacWork, Work
@@ -106,6 +107,11 @@ def _checked(problem: Problem, given: Mapped, machine: Machine) -> Mapped | Infe
     wrong = check_mapping(problem, given.mapping, machine)
     if isinstance(wrong, str):
         raise BadMapping(wrong)
+    if wrong is None and given.search is not None:
+        cost = closed_form(problem, given.mapping, machine)
+        said = zip((given.search.energy_pj, given.search.latency_fs), (cost.energy_pj, cost.latency_fs), strict=True)
+        if not all(math.isclose(theirs, ours, rel_tol=1e-9) for theirs, ours in said):
+            raise BadMapping(f"its search speaks of another nest: this one takes {cost.energy_pj} pJ")
     return wrong or given
 
 

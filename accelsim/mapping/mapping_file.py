@@ -28,7 +28,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.fit import misfit
 from accelsim.mapping.mapper import Mapped
-from accelsim.mapping.nest import Mapping, Spatial, Store
+from accelsim.mapping.nest import Mapping, Spatial, Store, without_single_trips
 from accelsim.mapping.nest_text import from_lines, to_lines
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem
@@ -37,6 +37,7 @@ from accelsim.report.files import write_whole
 from accelsim.spec.yaml_source import parse_yaml
 
 MAX_FILE_BYTES = 1 << 26
+MAX_NODES = 64
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class _Search(_Model):
 
 class _Entry(_Model):
     ops: Annotated[list[str], Field(min_length=1)]
-    nest: list[str]
+    nest: Annotated[list[str], Field(min_length=1, max_length=MAX_NODES)]
     search: _Search | None = None
 
 
@@ -173,11 +174,16 @@ def check_mapping(problem: Problem, mapping: Mapping, machine: Machine) -> Infea
         expected = [level for level in (machine.dram.name, *chains[operand], "array") if level in levels]
         if levels != expected or not levels or levels[0] != machine.dram.name or levels[-1] != "array":
             return f"{operand} is stored in {levels}, not in dram, then its memories {chains[operand]}, then array"
+    if without_single_trips(mapping.nodes, problem) != mapping.nodes:
+        return "a loop of one trip: it splits nothing"
     widths = {dim: width for dim, width in spatial_widths(problem, machine.array).items() if width > 1}
-    given = {node.dim: node.width for node in mapping.nodes if isinstance(node, Spatial)}
+    spatial = [node for node in mapping.nodes if isinstance(node, Spatial)]
+    given = {node.dim: node.width for node in spatial}
     wide = {dim: width for dim, width in widths.items() if problem.extent(dim) > 1}
-    if not wide.items() <= {**wide, **given}.items() or any(widths.get(dim) != width for dim, width in given.items()):
+    if not (wide.items() <= given.items() <= widths.items()) or len(given) < len(spatial):
         return f"the array runs {widths} at once, the mapping {given}"
+    if tuple(spatial) != mapping.nodes[len(mapping.nodes) - len(spatial) :]:
+        return "what runs in parallel stands last, below the array's stores"
     for dim, extent in problem.extents:
         finest = min([extent, *(loop.step for loop in mapping.loops if loop.dim == dim)])
         if finest > widths.get(dim, 1):

@@ -52,14 +52,17 @@ def _may_fit(t, trips, low, outer, outers, inner, position):
 
 @no_type_check
 @numba.njit(cache=True)
-def branch(record, counts, sizes, lead, orders, order_sizes, all_inner, inner_orders, objective, below, bounds, cells):
+def branch(
+    record, counts, sizes, lead, orders, order_sizes, all_inner, inner_orders, objective, below, bounds, cells, found,
+    nodes,
+):  # fmt: skip
     """List every cell whose bound is less than `below`; returns how many stand in the list, and whether all found room.
 
     `counts` (dims, n) are the trips to look at, ascending, `sizes` how many; `orders` (n, free dims) the
     orders of the tile loops, `order_sizes` how many loops each has. A cell is a row of trips by dim,
-    then the order's number.
+    then the order's number. The walk ends after `nodes` nodes of all walks together.
     """
-    t = record[0]
+    t, best = record[0], found[0]
     prices = np.zeros((3, 2))
     array_prices(t, prices)
     once, cycles = once_pj(t), array_cycles(t)
@@ -90,9 +93,10 @@ def branch(record, counts, sizes, lead, orders, order_sizes, all_inner, inner_or
                 number = _descend(
                     t, prices, once, floor, cycles, counts, sizes, lead, outer, size, inner_orders[b], trips, low,
                     position, index, ragged, inner_orders, objective, below, bounds, cells, table, bases, number, a,
+                    best, nodes,
                 )  # fmt: skip
                 if number < 0:
-                    return bounds.size, False
+                    return -number - 1, False
     return number, True
 
 
@@ -123,9 +127,12 @@ def _canonical(t, outer, size, inner, position):
 @numba.njit(cache=True)
 def _descend(
     t, prices, once, floor, cycles, counts, sizes, lead, outer, size, inner, trips, low, position, index, ragged,
-    inner_orders, objective, below, bounds, cells, table, bases, number, order,
+    inner_orders, objective, below, bounds, cells, table, bases, number, order, best, nodes,
 ):  # fmt: skip
-    """Depth first over the trips of each tile loop; a bound of `below` cuts all that have more trips."""
+    """Depth first over the trips of each tile loop; a bound of `below` cuts all that have more trips.
+
+    Returns how many cells are listed, or minus one more where the walk had to end.
+    """
     first = lead.size
     for q in range(first, size):
         index[q] = 1
@@ -139,6 +146,9 @@ def _descend(
         return number
     level = first
     while level >= first:
+        best.nodes += 1
+        if best.nodes > nodes:
+            return -number - 1
         d = outer[level]
         if index[level] >= sizes[d]:
             index[level] = 1
@@ -193,7 +203,7 @@ def _record(
     row = table[at]
     if row < 0:
         if number == bounds.size:
-            return -1
+            return -number - 1
         row, table[at], bounds[number] = number, number, 1e300
         bases[number] = once + _least_array_pj(t, prices, trips, ragged, outer, size, inner_orders)
         for d in range(t.dims):

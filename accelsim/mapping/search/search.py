@@ -37,12 +37,13 @@ from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
 from accelsim.report.invariants import BrokenInvariant
 
-DEFAULT_BUDGET = 1_000_000
+DEFAULT_BUDGET = 300_000
 """Mappings counted before the search settles for the best so far."""
 DEFAULT_TOLERANCE = 2e-3
 FIRST_EXCESS, MOST_EXCESS, GROWTH = 1e-3, 1e6, 1.3
 MAX_CELLS = 400_000
 TILES_AT_ONCE = 4096
+NODES_PER_MAPPING = 16
 BOX_TILES = 64
 MAPPINGS_PER_LOOK = 8
 """A bound takes about as long as so many mappings."""
@@ -153,7 +154,7 @@ class _Search:
         orders = self.orders
         number, complete = branch(
             self.t, self.counts, self.sizes, orders.lead, orders.outer, orders.outer_sizes, orders.any_inner,
-            orders.inner, self.code, below, bounds, cells,
+            orders.inner, self.code, below, bounds, cells, self.best, self.limit * NODES_PER_MAPPING,
         )  # fmt: skip
         kept = np.flatnonzero(bounds[:number] < below)
         kept = kept[np.argsort(bounds[kept], kind="stable")]

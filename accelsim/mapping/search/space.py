@@ -123,6 +123,7 @@ BEST = np.dtype(  # the best mapping so far
         ("loop_dim", _I, (MAX_LOOPS,)),
         ("loop_step", _I, (MAX_LOOPS,)),
         ("position", _I, (3, MAX_LEVELS)),
+        ("nodes", _I),  # of the walk over trips
         ("looks", _I),  # nests whose bound was worked out
         ("nests", _I),  # counted
         ("mappings", _I),
