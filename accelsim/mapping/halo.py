@@ -18,7 +18,7 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.im2col import Ints, distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
-from accelsim.mapping.window import Axis, axis_of, distinct_positions, window_positions
+from accelsim.mapping.window import Axis, axis_of, distinct_positions
 from accelsim.workload.trace import ConvDims
 
 Steps = tuple[int, ...]
@@ -68,13 +68,6 @@ def halo_classes(
         row, red = (own[cut] if cut >= 0 else -1 for own, cut in zip(positions, (row_cut, red_cut), strict=True))
         classes.append(ChunkClass(values, max(row, red), count))
     return tuple(classes)
-
-
-def halo_reach(problem: Problem, pair: Pair, sizes: tuple[int, int], widths: Widths) -> int:
-    """Distinct positions that one of the PEs sees through so many outputs and taps of a nested conv."""
-    if problem.conv is None or not problem.nested:
-        raise ValueError("only a nested conv is dealt out to PEs")
-    return window_positions(axis_of(problem.conv, NESTED_PAIRS.index(pair)), *sizes, widths)
 
 
 def _chunking(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[Window, int, int, Steps, Steps]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.halo import halo_pairs, halo_values
 from accelsim.mapping.nest import Mapping, Store
 from accelsim.mapping.problem import OperandName, Problem
@@ -99,8 +100,10 @@ def returns_of(problem: Problem, steps: Steps, output: Tiles) -> Returns:
         returns |= start > 0
         unfinished |= start + extent < problem.extent(dim)
     comes, leaves = returns[output.begins], unfinished[output.ends]
+    if not comes.any():
+        return Returns(comes, leaves, np.zeros(comes.size, np.int64))
     # A tile that comes back needs the store of its own last visit: the nth unfinished store so far.
-    _, tile = np.unique(output.key, axis=1, return_inverse=True)
+    _, tile = distinct_rows(list(output.key))
     order = np.argsort(tile, kind="stable")
     nth = np.cumsum(leaves)
     before = np.zeros(tile.size, np.int64)

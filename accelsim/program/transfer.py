@@ -17,6 +17,7 @@ import numpy as np
 from accelsim.hardware.dram import BITS_PER_BYTE, Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.arrays import distinct_rows
 from accelsim.program.dma import PortTime, dma_queue, no_port, read_port, write_port
 from accelsim.program.program import Ints, Queue, Resource, TokenUse
 
@@ -76,8 +77,8 @@ def transfer_queue(transfer: Transfer, machine: Machine, resources: Sequence[Res
     if not transfer.is_on_chip:
         port = times[0] if times else no_port
         return dma_queue(transfer.name, transfer.bits, machine.dram, port, transfer.waits, transfer.signals, held)
-    sizes, where = np.unique(transfer.bits, return_inverse=True)
-    busy = np.array([max(time(int(size)) for time in times) for size in sizes], np.int64)[where]
+    firsts, where = distinct_rows([transfer.bits])
+    busy = np.array([max(time(int(transfer.bits[first])) for time in times) for first in firsts], np.int64)[where]
     zero = np.zeros(busy.size, np.int64)
     return Queue(transfer.name, held, busy, zero, transfer.bits, transfer.waits, transfer.signals)
 

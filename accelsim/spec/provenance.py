@@ -23,18 +23,26 @@ def resolved_rows(resolved: ResolvedArch) -> list[tuple[str, Value, str]]:
 
     The origin is `file:line`, `default` or `override`.
     """
-    return [(dotted(path), value, resolved.origins[dotted(path)]) for path, value in _leaves(resolved.spec, ())]
+    spec = resolved.spec
+    return [(_key(spec, path), value, resolved.origins[_key(spec, path)]) for path, value in _leaves(spec, ())]
 
 
 def origins_of(spec: ArchSpec, layer: Layer) -> dict[str, str]:
     """Per dotted key of `spec` the origin of its value in `layer`."""
-    return {dotted(path): _origin(layer, path) for path, _ in _leaves(spec, ())}
+    return {_key(spec, path): _origin(layer, path) for path, _ in _leaves(spec, ())}
 
 
 def spec_hash(spec: ArchSpec) -> str:
     """SHA-256 (hex) of the resolved spec as canonical JSON: equal specs have equal hashes."""
     text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _key(spec: ArchSpec, path: DataPath) -> str:
+    """The path as an override writes it: a memory goes by its name."""
+    if path[0] == "memories" and isinstance(path[1], int):
+        path = (path[0], spec.memories[path[1]].name, *path[2:])
+    return dotted(path)
 
 
 def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]]:

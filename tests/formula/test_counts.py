@@ -107,7 +107,7 @@ def _order(problem: Problem, spec: ArchSpec) -> tuple[str, ...]:
     return (ORDERS if problem.conv is None else CONV_ORDERS)[spec.array.dataflow]
 
 
-def _probe(problem: Problem, spec: ArchSpec) -> tuple[Walk, int]:
+def probe(problem: Problem, spec: ArchSpec) -> tuple[Walk, int]:
     """The dataflow's bare nest with every operand stored after each loop, at levels "0", "1", ..."""
     lanes = _lanes(problem, spec)
     nodes: list[Node] = [Store(operand, "0") for operand in OPERANDS]
@@ -121,12 +121,12 @@ def _probe(problem: Problem, spec: ArchSpec) -> tuple[Walk, int]:
 
 def _check_placement(problem: Problem, spec: ArchSpec, machine: Machine, mapping: Mapping | Infeasible) -> None:
     """Storage fits, and nothing that fits moves less from DRAM; an infeasible op fits nowhere."""
-    probe, positions = _probe(problem, spec)
+    bare, positions = probe(problem, spec)
     walked = None if isinstance(mapping, Infeasible) else walk(problem, mapping, pes=False)
-    most_visits = probe.nodes["output", str(positions - 1)].most_visits
+    most_visits = bare.nodes["output", str(positions - 1)].most_visits
     fits_nowhere = []
     for operand, sram in buffers_of(machine).items():
-        logs = [probe.nodes[operand, str(position)] for position in range(positions)]
+        logs = [bare.nodes[operand, str(position)] for position in range(positions)]
         fitting = [log for log in logs if demand_bits(problem, sram, log, most_visits) <= sram.capacity_bits]
         if not fitting:
             fits_nowhere.append(sram.name)

@@ -20,14 +20,15 @@ from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.fit import misfit
 from accelsim.mapping.nest import Mapping, Store
 from accelsim.mapping.placement import Infeasible
-from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.mapping.traffic import mac_flows, stored_chain
 from accelsim.mapping.vector import VectorProblem, vector_flows
 from accelsim.program.mac import MacProgram, mac_program
 from accelsim.program.vector import vector_program
 from accelsim.spec.models import ArchSpec
+from tests.formula.test_counts import probe
 from tests.reference.cases import chain_case_of, chain_machine_of, chained_nest_of, drawn
-from tests.reference.flows import Key, Numbers, walked_flows
+from tests.reference.flows import Key, Numbers, demand_bits, walked_flows
 from tests.reference.walk import Walk, walk
 
 
@@ -66,6 +67,36 @@ def _check_order(mapping: Mapping, machine: Machine) -> None:
         assert levels == [level for level in chain if level in levels]
 
 
+def _position(mapping: Mapping, operand: OperandName, level: str) -> int:
+    """How many of the dataflow's loops stand above a node: a grown tile's loop and its rest are one."""
+    return len({loop.dim for loop in mapping.loops_above(operand, level)})
+
+
+def _check_choice(problem: Problem, spec: ArchSpec, machine: Machine, mapping: Mapping, walked: Walk) -> int:
+    """In memories of one operand nothing that fits moves less from above; how many choices that judged.
+
+    The innermost memory chooses among all positions from the outer node's on; an outer one at least
+    among those further out than it took.
+    """
+    logs, positions = probe(problem, spec)
+    most_visits = logs.nodes["output", str(positions - 1)].most_visits
+    judged = 0
+    for operand in OPERANDS:
+        chain, used, least = machine.chain(operand), stored_chain(mapping, machine, operand), 0
+        for memory in used:
+            position = _position(mapping, operand, memory.name)
+            if len(memory.holds) == 1:
+                last = positions - 1 if memory is chain[-1] else position
+                tiles = [logs.nodes[operand, str(other)] for other in range(least, last + 1)]
+                fitting = [
+                    log for log in tiles if demand_bits(problem, memory, log, most_visits) <= memory.capacity_bits
+                ]
+                assert walked.nodes[operand, memory.name].total() <= min(log.total() for log in fitting)
+                judged += len(fitting) > 1
+            least = position
+    return judged
+
+
 def test_placement_in_chains_of_memories() -> None:
     """What is placed fits, keeps the order of the chains and moves what the walk moves."""
     seen: Counter[str] = Counter()
@@ -81,7 +112,9 @@ def test_placement_in_chains_of_memories() -> None:
             return
         assert misfit(problem, mapping, machine) is None
         _check_order(mapping, machine)
-        assert _flow_table(problem, mapping, machine) == walked_flows(problem, machine, walk(problem, mapping))
+        walked = walk(problem, mapping)
+        assert _flow_table(problem, mapping, machine) == walked_flows(problem, machine, walked)
+        seen["judged"] += _check_choice(problem, spec, machine, mapping, walked)
         for operand in OPERANDS:
             used = stored_chain(mapping, machine, operand)
             assert used or operand == "output"
@@ -93,7 +126,9 @@ def test_placement_in_chains_of_memories() -> None:
 
     check()
     wanted = [f"{operand} in {used}" for operand in OPERANDS for used in (1, 2, 3)]
-    assert all(seen[name] >= 20 for name in (*wanted, "output in 0", "infeasible", "passed by", "beside others")), seen
+    assert all(
+        seen[name] >= 20 for name in (*wanted, "output in 0", "infeasible", "passed by", "beside others", "judged")
+    ), seen
 
 
 def _moved_bits(problem: Problem, machine: Machine, walked: Walk) -> dict[str, int]:

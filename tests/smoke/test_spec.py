@@ -422,12 +422,12 @@ def test_memories_are_overridden_by_name(tmp_path: Path) -> None:
     path = _write(tmp_path, GOOD)
     resolved = load_arch_resolved(str(path), ["arch.memories.l2.capacity_kib=256", "arch.buffers.weight=null"])
     assert (resolved.spec.memories[0].capacity_kib, resolved.spec.buffers.weight) == (256, None)
-    assert resolved.origins["memories[0].capacity_kib"] == "override"
-    assert resolved.origins["memories[0].holds"] == f"{path}:39"
+    assert resolved.origins["memories.l2.capacity_kib"] == "override"
+    assert resolved.origins["memories.l2.holds"] == f"{path}:39"
     text = f"extends: {path}\nmemories:\n  l2: {{capacity_kib: 128}}\n"
     above = load_arch_resolved(_write(tmp_path, text, "above.yaml"))
     assert (above.spec.memories[0].name, above.spec.memories[0].capacity_kib) == ("l2", 128)
-    assert above.origins["memories[0].capacity_kib"] == f"{tmp_path / 'above.yaml'}:3"
+    assert above.origins["memories.l2.capacity_kib"] == f"{tmp_path / 'above.yaml'}:3"
     (fault,) = _faults(path, ["arch.memories.l3.capacity_kib=256"])
     assert (fault.name, fault.found) == ("arch.memories.l3", "no memory is called 'l3'")
     assert "did you mean 'l2'" in fault.fix
