@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
@@ -10,20 +11,27 @@ from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow
-from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row
+from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row, SearchRow
+from accelsim.stalls import apportioned
 from accelsim.workload.trace import Op, Phase
 
 
 def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> list[Row]:
-    """Dynamic rows from the flows, then one leakage row per block for the op's duration."""
+    """Dynamic rows from the flows, then one leakage row per block for the op's duration.
+
+    What the DRAM moves has three rows an operand: `read` or `write` (column access), `activate` and, on
+    the link, `io`.
+    """
     blocks = {block.name: block for block in machine.blocks()}
     rows = [_dynamic(phase, op, flow, blocks[flow.block]) for flow in outcome.flows]
+    rows += _dram_rows(phase, op, outcome.flows, machine.dram)
     return rows + [_leakage(phase, op, block, outcome.cycles, machine) for block in machine.blocks()]
 
 
 def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Machine) -> OpRow:
     """Time of one op, and the lower bounds its cycles have to respect."""
     period = machine.period_fs
+    early_bits = outcome.timing.next_bits - outcome.timing.preloaded_bits
     resources = tuple(
         ResourceCycles(use.name, use.busy_fs / period, use.stalled_fs / period, use.idle_fs / period)
         for use in outcome.timing.resources
@@ -43,8 +51,26 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         mapping=outcome.mapping,
         timing=outcome.timing.method,
         resources=resources,
-        lower_bounds=_lower_bounds(op, outcome, machine),
+        stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
+        prefetch_saved_cycles=outcome.prefetch_saved_cycles,
+        # A fused member overlaps with others: what bounds it is checked of its group.
+        lower_bounds=() if outcome.group else lower_bounds(op.dims.macs, outcome.flows, machine, early_bits),
+        group=outcome.group,
+        energy_bound_pj=outcome.bound.energy_pj if outcome.bound else 0.0,
+        cycles_bound=outcome.bound.cycles if outcome.bound else 0,
+        search=_search_row(outcome, machine),
     )
+
+
+def _search_row(outcome: Outcome, machine: Machine) -> SearchRow | None:
+    found = outcome.search
+    if found is None:
+        return None
+    cycles = found.latency_fs / machine.period_fs
+    return SearchRow(
+        found.objective, found.energy_pj, cycles, outcome.cycles / cycles, found.proved, found.gap,
+        found.stop_reason, found.counted,
+    )  # fmt: skip
 
 
 def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
@@ -58,26 +84,63 @@ def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
     )  # fmt: skip
 
 
-def flow_cost(flow: Flow, block: Block) -> Cost:
-    """Energy of one of the flow's actions, pJ."""
-    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
-    return block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
+def energy_pj(flows: Sequence[Flow], cycles: int, machine: Machine) -> float:
+    """Energy of some flows, and of every block's leakage for as many cycles, pJ."""
+    blocks = {block.name: block for block in machine.blocks()}
+    dynamic = [flow_pj(flow, blocks[flow.block]) for flow in flows]
+    return math.fsum([*dynamic, *(_leakage_pj(block, cycles, machine) for block in machine.blocks())])
+
+
+def flow_pj(flow: Flow, block: Block) -> float:
+    """Energy of a flow, pJ; of a DRAM's with activations and I/O."""
+    if isinstance(block, Dram):
+        return block.transfer_pj(flow.count)
+    return flow.count * block.actions[flow.action].energy_pj.value
 
 
 def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
-    cost = flow_cost(flow, block)
+    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
+    cost = block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
     return Row(
         phase.name, op.name, block.name, _level(block), _part(block), flow.operand, flow.action, flow.count,
-        flow.bits_useful, flow.bits_moved, flow.count * cost.value, cost.assumed,
+        flow.bits_useful, flow.bits_moved, flow.count * cost.value, _assumed(block, cost),
     )  # fmt: skip
+
+
+def _assumed(block: Block, cost: Cost) -> bool:
+    """Whether the energy rests on an assumption; how a DRAM's is split changes nothing about its sum."""
+    return block.pj_per_bit.assumed if isinstance(block, Dram) else cost.assumed
+
+
+def _dram_rows(phase: Phase, op: Op, flows: Sequence[Flow], dram: Dram) -> list[Row]:
+    """Activations and I/O of each operand, reads and writes together; their bits stand on the other rows."""
+    moved: dict[str, list[int]] = {}
+    for flow in flows:
+        if flow.block == dram.name:
+            moved.setdefault(flow.operand, []).append(flow.count)
+    rows = []
+    for operand, bits in moved.items():
+        for action, part, count in (
+            ("activate", "dram", sum(map(dram.activations, bits))),
+            ("io", "link", sum(bits)),
+        ):
+            cost = dram.actions[action].energy_pj
+            rows.append(Row(
+                phase.name, op.name, dram.name, _level(dram), part, operand, action, count, 0, 0, count * cost.value,
+                _assumed(dram, cost),
+            ))  # fmt: skip
+    return rows
 
 
 def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
-    energy_pj = block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
     return Row(
-        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0, energy_pj,
-        block.leakage_mw.assumed,
+        phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0,
+        _leakage_pj(block, cycles, machine), block.leakage_mw.assumed,
     )  # fmt: skip
+
+
+def _leakage_pj(block: Block, cycles: int, machine: Machine) -> float:
+    return block.leakage_mw.value * cycles * machine.period_fs * 1e-6  # 1 mW x 1 fs = 1e-6 pJ
 
 
 def _level(block: Block) -> str:
@@ -100,10 +163,16 @@ def _scheme(op: Op, outcome: Outcome) -> str:
     return name if outcome.psum_visits > 1 else f"{name} inactive"
 
 
-def _lower_bounds(op: Op, outcome: Outcome, machine: Machine) -> tuple[tuple[str, int], ...]:
-    dram_bits = sum(flow.bits_useful for flow in outcome.flows if flow.block == machine.dram.name)
+def lower_bounds(
+    macs: int, flows: Sequence[Flow], machine: Machine, early_bits: int = 0
+) -> tuple[tuple[str, int], ...]:
+    """Cycles that the array needs for `macs` at its peak, and the DRAM for the flows' useful bits.
+
+    `early_bits` are prefetched bits that move meanwhile, less those of the flows that moved before.
+    """
+    dram_bits = early_bits + sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
     return (
-        (machine.array.name, -(-op.dims.macs // machine.peak_macs_per_cycle)),
+        (machine.array.name, -(-macs // machine.peak_macs_per_cycle)),
         (machine.dram.name, dram_fs // machine.period_fs),
     )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.errors import did_you_mean
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.count import tiling
-from accelsim.mapping.dataflow import map_fixed, spatial_widths
+from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.lower import MacWork, Work
-from accelsim.mapping.nest import MAX_CHUNKS, TooManyChunks
-from accelsim.mapping.placement import Infeasible, Spill
+from accelsim.mapping.mapper import Mapped, map_op
+from accelsim.mapping.mapping_file import check_mapping
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
+from accelsim.program.prefetch import Prefetch
 from accelsim.report.invariants import BrokenInvariant
+from accelsim.spec.models import MappingRules
 from accelsim.timing import Timing, time_mac, time_vector
 
 LATENCY_BOUND_BELOW = 0.5
@@ -27,7 +33,10 @@ COMPUTE = ("array", "units")
 class Outcome:
     """What one op costs: flows for energy, timing for cycles of the core clock.
 
-    `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text.
+    `psum_visits` is T, how often an output leaves the accumulator; `mapping` the loop nest as text,
+    `nest` the nest itself (None without MACs). `prefetch_saved_cycles` is what loading this op's
+    first weight tile early saved, what it cost the op before taken off. `group` names the fused group
+    that the op ran in, if it did: `cycles` are then its share of the group's, and it has no `nest`.
     """
 
     flows: tuple[Flow, ...]
@@ -36,28 +45,51 @@ class Outcome:
     bound_by: str
     psum_visits: int
     mapping: str
+    nest: Mapping | None = None
+    prefetch_saved_cycles: int = 0
+    search: SearchResult | None = None
+    bound: OpBound | None = None
+    group: str = ""
 
 
-def execute(work: Work, machine: Machine, spill: Spill) -> Outcome | Infeasible:
-    """Simulate one op from DRAM to DRAM, or say why it cannot run."""
+def execute(work: Work, machine: Machine, rules: MappingRules, given: Mapped | None = None) -> Outcome | Infeasible:
+    """Simulate one op from DRAM to DRAM, or say why it cannot run.
+
+    A matmul or conv is mapped by the rules, unless a mapping is `given`: BadMapping for one that is
+    not a mapping of this op on this machine.
+    """
     if isinstance(work, VectorProblem):
         return _execute_vector(work, machine)
-    return _execute_mac(work, machine, spill)
+    return _execute_mac(work, machine, rules, given)
 
 
-def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Infeasible:
+class BadMapping(Exception):
+    """A given mapping does not belong to the op or the machine; the text says why."""
+
+
+def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -> Outcome:
+    """The same op in the same mapping, with weights prefetched in it or before it."""
+    if isinstance(work, VectorProblem):
+        need = work.work
+        if need is None:
+            raise ValueError(f"{work.function} cannot run here")
+        return _outcome(outcome.flows, time_vector(work, need, outcome.flows, machine, prefetch), machine, 0, None)
+    if outcome.nest is None:
+        raise ValueError("the outcome of a matmul or conv holds its nest")
+    timing = time_mac(work.problem, outcome.nest, outcome.flows, machine, prefetch)
+    again = _outcome(outcome.flows, timing, machine, outcome.psum_visits, outcome.nest)
+    return replace(again, search=outcome.search, bound=outcome.bound)
+
+
+def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
     too_wide = _too_wide(problem, machine)
     if too_wide is not None:
         return too_wide
-    try:
-        mapping = map_fixed(problem, machine, spill)
-    except TooManyChunks as error:
-        return Infeasible(
-            "mapping", error.chunks, MAX_CHUNKS, "tiles of a conv", "split the op: fewer pixels or images"
-        )
-    if isinstance(mapping, Infeasible):
-        return mapping
+    mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
+    if isinstance(mapped, Infeasible):
+        return mapped
+    mapping = mapped.mapping
     visits = tiling(problem, "output", mapping.loops).most_visits
     order = _wrong_k_tile(problem, visits, machine)
     if order is not None:
@@ -66,7 +98,15 @@ def _execute_mac(work: MacWork, machine: Machine, spill: Spill) -> Outcome | Inf
     timing = time_mac(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
-    return _outcome(flows, timing, machine, visits, str(mapping))
+    outcome = _outcome(flows, timing, machine, visits, mapping)
+    return replace(outcome, search=mapped.search, bound=op_bound(problem, machine, rules.spill))
+
+
+def _checked(problem: Problem, given: Mapped, machine: Machine) -> Mapped | Infeasible:
+    wrong = check_mapping(problem, given.mapping, machine)
+    if isinstance(wrong, str):
+        raise BadMapping(wrong)
+    return wrong or given
 
 
 def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasible:
@@ -84,22 +124,26 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
     flows = vector_flows(work, need, machine)
-    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, "")
+    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
 
 
-def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, mapping: str) -> Outcome:
+def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:
     counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     if counted != timing.dram_bits:
         raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
+    bound = bound_by(timing)
+    cycles = -(-timing.makespan_fs // machine.period_fs)
+    return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
+
+
+def bound_by(timing: Timing) -> str:
+    """The unit or port that was busiest, the DRAM if it was; latency if nothing was for half the time."""
     busiest = max(timing.resources, key=lambda use: use.busy_fs)
     if busiest.busy_fs < LATENCY_BOUND_BELOW * timing.makespan_fs:
-        bound = "latency"
-    elif busiest.name in COMPUTE:
-        bound = max(timing.unit_cycles, key=lambda unit: unit[1])[0]
-    else:
-        bound = busiest.name
-    cycles = -(-timing.makespan_fs // machine.period_fs)
-    return Outcome(flows, timing, cycles, bound, visits, mapping)
+        return "latency"
+    if busiest.name in COMPUTE:
+        return max(timing.unit_cycles, key=lambda unit: unit[1])[0]
+    return busiest.name
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

@@ -3,60 +3,91 @@
     Arch + Trace -> Machine -> per distinct op: mapping -> access counts -> instructions -> timeline
                  -> energy, cycles, area -> Report
 
-Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. (The module is not
-called `simulate` because importing it would then hide the function `accelsim.simulate`.)
+Ops run one after the other, each from DRAM to DRAM; equal ops are simulated once. Under `mapping.fusion`
+some run as one (`accelsim.fuse`); where the spec says `prefetch: weights`, an op's first weights may come
+in during the op before (`accelsim.prefetch`). (The module is not called `simulate` because importing it
+would then hide the function `accelsim.simulate`.)
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from accelsim import __version__
 from accelsim.charge import block_rows, energy_rows, op_row
-from accelsim.execute import Outcome, execute
+from accelsim.execute import Outcome
+from accelsim.fuse import Verdict, judge
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.lower import Work, check_psum_schemes, lower
+from accelsim.mapping.fusion import Candidate, candidates
+from accelsim.mapping.lower import Work, check_psum_schemes, has_stored_weight, lower
+from accelsim.mapping.mapping_file import MappingFile
+from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
+from accelsim.outcomes import Outcomes
+from accelsim.prefetch import Prefetcher, Step
 from accelsim.report.invariants import check
-from accelsim.report.report import InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
+from accelsim.report.report import GroupRow, InfeasibleRow, OpRow, PhaseRow, Report, Row, totals
 from accelsim.spec import ArchSpec, spec_hash
+from accelsim.spec.models import MappingRules
 from accelsim.workload import Op, Phase, Trace, trace_hash
 
 FS_PER_S = 10**15
 
 
-def simulate(arch: ArchSpec, trace: Trace) -> Report:
-    """Cost of a workload on an accelerator.
+def simulate(arch: ArchSpec, trace: Trace, mappings: MappingFile | None = None) -> Report:
+    """Cost of a workload on an accelerator, its matmuls and convs mapped by the spec's rules or as given.
 
+    `mappings` must be of this spec and workload and map every matmul and conv (UserError).
     Raises UserError when the spec cannot run the trace's psum scheme, BrokenInvariant when the
     simulator contradicts itself. An op that does not fit is a row of `Report.infeasible`.
     """
     machine = build_machine(arch)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
-    outcomes: dict[Work, Outcome | Infeasible] = {}
+    outcomes = Outcomes(machine, arch, trace, mappings)
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict] = {}
     rows: list[Row] = []
     ops: list[OpRow] = []
+    groups: list[GroupRow] = []
     infeasible: list[InfeasibleRow] = []
+    prefetcher = Prefetcher(machine) if arch.mapping.prefetch == "weights" else None
     for phase in trace.phases:
-        for op in phase.ops:
-            work = lower(op, tensors, machine)
-            if work not in outcomes:
-                outcomes[work] = execute(work, machine, arch.mapping.spill)
-            outcome = outcomes[work]
+        works = {op.id: lower(op, tensors, machine) for op in phase.ops}
+        alone = {op.id: outcomes.of(works[op.id], f"{phase.name}/{op.name}") for op in phase.ops}
+        fused: dict[int, Outcome] = {}
+        for candidate in candidates(trace, phase, arch.mapping.fusion):
+            verdict = _judge(candidate, works, alone, verdicts, machine, arch.mapping)
+            if verdict is not None:
+                groups.append(_group_row(phase, candidate, verdict))
+                members = (replace(outcome, group=candidate.name) for outcome in verdict.outcomes)
+                fused |= dict(zip((op.id for op in candidate.ops), members, strict=False))
+        found = [fused.get(op.id) or alone[op.id] for op in phase.ops]
+        if prefetcher is not None:
+            steps = zip(phase.ops, found, strict=True)
+            found = prefetcher.run(
+                [Step(works[op.id], outcome, has_stored_weight(op, tensors)) for op, outcome in steps]
+            )
+        for op, outcome in zip(phase.ops, found, strict=True):
             if isinstance(outcome, Infeasible):
                 infeasible.append(_infeasible_row(phase, op, outcome))
                 continue
             energy = energy_rows(phase, op, outcome, machine)
             rows += energy
             ops.append(op_row(phase, op, outcome, energy, machine))
-    report = _report(arch, trace, machine, rows, ops, infeasible)
+    report = _report(arch, trace, machine, rows, ops, groups, infeasible)
     check(report)
     return report
 
 
 def _report(
-    arch: ArchSpec, trace: Trace, machine: Machine, rows: list[Row], ops: list[OpRow], infeasible: list[InfeasibleRow]
+    arch: ArchSpec,
+    trace: Trace,
+    machine: Machine,
+    rows: list[Row],
+    ops: list[OpRow],
+    groups: list[GroupRow],
+    infeasible: list[InfeasibleRow],
 ) -> Report:
     blocks = block_rows(machine)
     period_s = machine.period_fs / FS_PER_S
@@ -80,7 +111,27 @@ def _report(
         trace_macs=trace.macs,
         oracle_macs=trace.oracle.macs,
         oracle_method=trace.oracle.method,
+        groups=tuple(groups),
     )
+
+
+def _judge(
+    candidate: Candidate,
+    works: dict[int, Work],
+    alone: dict[int, Outcome | Infeasible],
+    verdicts: dict[tuple[Work | Mapping | int | None, ...], Verdict],
+    machine: Machine,
+    rules: MappingRules,
+) -> Verdict | None:
+    """A candidate's verdict, remembered by its work; None where one of its ops cannot run at all."""
+    members = [works[op.id] for op in candidate.ops]
+    each = [outcome for op in candidate.ops if isinstance(outcome := alone[op.id], Outcome)]
+    if len(each) < len(members):
+        return None
+    key = (*members, *candidate.through, *(outcome.nest for outcome in each))
+    if key not in verdicts:
+        verdicts[key] = judge(members, candidate.through, each, machine, rules.fusion)
+    return verdicts[key]
 
 
 def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
@@ -95,4 +146,18 @@ def _phase_row(phase: Phase, ops: list[OpRow], period_s: float) -> PhaseRow:
 def _infeasible_row(phase: Phase, op: Op, why: Infeasible) -> InfeasibleRow:
     return InfeasibleRow(
         phase.name, op.name, op.dims.macs, why.resource, why.demand, why.bound, why.unit, why.lever
+    )  # fmt: skip
+
+
+def _group_row(phase: Phase, candidate: Candidate, verdict: Verdict) -> GroupRow:
+    unfused, run, why = verdict.unfused, verdict.fused or verdict.unfused, verdict.why_not
+    row = GroupRow(
+        phase.name, candidate.name, candidate.kind, tuple(op.name for op in candidate.ops), why is None,
+        run.cycles, run.energy_pj, run.dram_bits, unfused.cycles, unfused.energy_pj, unfused.dram_bits,
+        verdict.lower_bounds,
+    )  # fmt: skip
+    if why is None:
+        return row
+    return replace(
+        row, resource=why.resource, demand=why.demand, bound=why.bound, unit=why.unit, lever=why.lever
     )  # fmt: skip

@@ -16,19 +16,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from accelsim.engine.engine import ResourceUse, Timeline, run
+from accelsim.engine.engine import ResourceUse, run
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.fused import FusedPlan
 from accelsim.mapping.halo import halo_dims
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
+from accelsim.program.fused import fused_program
 from accelsim.program.mac import mac_program, step_loops
+from accelsim.program.prefetch import NO_PREFETCH, Prefetch
+from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.transfer import dram_bits
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
+from accelsim.stalls import NO_STALLS, Stalls, extrapolated, stalls_fs
 
 Method = Literal["replayed", "periodic", "estimate"]
 
@@ -43,7 +48,8 @@ class Timing:
     """Time of one op in femtoseconds, and what its instructions added up to.
 
     `compute_cycles` is what the compute unit needs by itself, `unit_cycles` what each unit and port
-    was needed for; `macs` and `lane_macs` are multiply-accumulates done and room in the lanes for.
+    was needed for; `stalls` says for each of `accelsim.stalls.REASONS` what the makespan is beyond
+    `compute_cycles`, femtoseconds; `macs` and `lane_macs` are multiply-accumulates done and room in the lanes for.
     """
 
     makespan_fs: int
@@ -51,20 +57,25 @@ class Timing:
     compute_cycles: int
     unit_cycles: tuple[tuple[str, int], ...]
     dram_bits: int
+    stalls: Stalls
     macs: int = 0
     lane_macs: int = 0
     method: Method = "replayed"
+    next_bits: int = 0
+    preloaded_bits: int = 0
 
 
-def time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """Timing of a matmul or conv; `flows` are its exact counts."""
+def time_mac(
+    problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine, prefetch: Prefetch = NO_PREFETCH
+) -> Timing:
+    """Timing of a matmul or conv; `flows` are its exact counts. An estimate leaves prefetching out."""
     try:
-        return _time_mac(problem, mapping, flows, machine)
+        return _time_mac(problem, mapping, machine, prefetch)
     except (TooManySteps, OverflowError):  # OverflowError: hours, more femtoseconds than the engine can count
         return estimate_mac(problem, mapping, flows, machine)
 
 
-def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+def _time_mac(problem: Problem, mapping: Mapping, machine: Machine, prefetch: Prefetch) -> Timing:
     loops = step_loops(mapping, machine)
     nest = trips_of(problem, loops)
     total, outer = math.prod(nest), nest[0] if nest else 1
@@ -73,31 +84,84 @@ def _time_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine
     each = max(1, total // outer)
     kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
     while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
-        last, before, half = (_time_trips(problem, mapping, machine, trips) for trips in (kept, kept - 1, kept // 2))
+        last, before, half = (
+            _time_trips(problem, mapping, machine, prefetch, trips) for trips in (kept, kept - 1, kept // 2)
+        )
         period = last.makespan_fs - before.makespan_fs
         since_half = (last.makespan_fs - half.makespan_fs) / (kept - kept // 2)
         if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
             return _repeated(last, before, outer - kept)
         kept *= 2
-    return _time_trips(problem, mapping, machine, None)
+    return _time_trips(problem, mapping, machine, prefetch, None)
 
 
-def time_vector(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """Timing of an op without MACs; `flows` are its exact counts."""
+def time_vector(
+    problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine, prefetch: Prefetch = NO_PREFETCH
+) -> Timing:
+    """Timing of an op without MACs; `flows` are its exact counts. An estimate leaves prefetching out."""
     try:
         vector = vector_program(problem, work, machine)
-        return _timing(run(vector.program), machine, vector.compute_cycles, vector.port_cycles)
+        return _timing(vector.program, prefetch, machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
         compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
         return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
-def _time_trips(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None) -> Timing:
+def time_fused(plan: FusedPlan, machine: Machine) -> tuple[Timing, ...]:
+    """Timing of a fused group, and then of each member: how long it kept the array or the units busy.
+
+    The group's `compute_cycles` are the array's, its `stalls` the array's waits; a member has no `stalls`.
+    The members overlap, so theirs do not add up to the group's. Long programs go by the period of the
+    outermost loop that the members share. Raises TooManySteps, and OverflowError for hours.
+    """
+    nests = [trips_of(stage.problem, step_loops(stage.mapping, machine)) for stage in plan.stages]
+    total = sum(math.prod(nest) for nest in nests)
+    outer = trips_of(plan.first.problem, plan.kept_loops)[0] if plan.second is not None and plan.kept_loops else 1
+    each, kept = max(1, total // outer), FIRST_TRIPS
+    kept = max(kept, FULL_STEPS // (4 * each))
+    while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
+        last, before, half = (_time_fused(plan, machine, trips) for trips in (kept, kept - 1, kept // 2))
+        period = last[0].makespan_fs - before[0].makespan_fs
+        since_half = (last[0].makespan_fs - half[0].makespan_fs) / (kept - kept // 2)
+        if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
+            return tuple(_repeated(a, b, outer - kept) for a, b in zip(last, before, strict=True))
+        kept *= 2
+    return _time_fused(plan, machine, None)
+
+
+def _time_fused(plan: FusedPlan, machine: Machine, outer_trips: int | None) -> tuple[Timing, ...]:
+    fused = fused_program(plan, machine, outer_trips)
+    array = [
+        (work.compute_cycles, (*work.port_cycles, (machine.array.name, work.compute_cycles)), work.macs, work.lane_macs)
+        for work in fused.works
+    ]
+    units = [
+        (max(cycles[machine.vector_unit.name], cycles[machine.lut_unit.name]), tuple(cycles.items()), 0, 0)
+        for cycles in fused.unit_cycles
+    ]
+    members = [
+        Timing(busy * machine.period_fs, (), compute, needed, 0, NO_STALLS, macs, lanes)
+        for busy, (compute, needed, macs, lanes) in zip(fused.busy_cycles, (array[0], *units, *array[1:]), strict=True)
+    ]
+    together: dict[str, int] = {}
+    for member in members:
+        for name, cycles in member.unit_cycles:
+            together[name] = together.get(name, 0) + cycles
+    compute, macs, lanes = (
+        sum(amounts) for amounts in zip(*((w.compute_cycles, w.macs, w.lane_macs) for w in fused.works), strict=True)
+    )
+    whole = _timing(fused.program, NO_PREFETCH, machine, compute, tuple(together.items()), macs, lanes)
+    return (whole, *members)
+
+
+def _time_trips(
+    problem: Problem, mapping: Mapping, machine: Machine, prefetch: Prefetch, outer_trips: int | None
+) -> Timing:
     mac = mac_program(problem, mapping, machine, outer_trips)
     work = mac.work
     units = (*work.port_cycles, (machine.array.name, work.compute_cycles))
-    return _timing(run(mac.program), machine, work.compute_cycles, units, work.macs, work.lane_macs)
+    return _timing(mac.program, prefetch, machine, work.compute_cycles, units, work.macs, work.lane_macs)
 
 
 def estimate_mac(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
@@ -116,10 +180,16 @@ def _estimate(
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
     unit_fs = busy * machine.period_fs
-    longest = max(unit_fs, dram_fs, *ports.values()) + 2 * machine.dram.latency_fs
+    in_time = max(unit_fs, dram_fs)
+    slowest = max([in_time, *ports.values()])
+    longest = slowest + 2 * machine.dram.latency_fs
     busy_fs = {machine.dram.name: dram_fs, unit: unit_fs, **ports}
     resources = tuple(ResourceUse(name, fs, longest - fs, 0) for name, fs in busy_fs.items())
-    return Timing(longest, resources, compute, units, sum(flow.bits_useful for flow in in_dram), method="estimate")
+    port_fs = unit_fs - compute * machine.period_fs + slowest - in_time
+    dram_wait_fs = in_time - unit_fs + 2 * machine.dram.latency_fs
+    stalls = (("dram", dram_wait_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
+    bits = sum(flow.bits_useful for flow in in_dram)
+    return Timing(longest, resources, compute, units, bits, stalls, method="estimate")
 
 
 def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:
@@ -134,17 +204,29 @@ def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:
 
 
 def _timing(
-    timeline: Timeline,
+    program: Program,
+    prefetch: Prefetch,
     machine: Machine,
     compute_cycles: int,
     units: tuple[tuple[str, int], ...],
     macs: int = 0,
     lane_macs: int = 0,
 ) -> Timing:
+    timeline = run(prefetch.applied(program, machine))
     if timeline.deadlock:
         raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
-    bits = dram_bits(timeline.program.queues, machine.dram)
-    return Timing(timeline.makespan_fs, timeline.resources, compute_cycles, units, bits, macs, lane_macs)
+    return Timing(
+        timeline.makespan_fs,
+        timeline.resources,
+        compute_cycles,
+        units,
+        dram_bits(program.queues, machine.dram),
+        stalls_fs(timeline, compute_cycles * machine.period_fs),
+        macs,
+        lane_macs,
+        next_bits=prefetch.next_bits,
+        preloaded_bits=prefetch.preloaded_bits(program),
+    )
 
 
 def _repeated(last: Timing, before: Timing, times: int) -> Timing:
@@ -169,7 +251,10 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         more(last.compute_cycles, before.compute_cycles),
         units,
         more(last.dram_bits, before.dram_bits),
+        extrapolated(last.stalls, before.stalls, times),
         more(last.macs, before.macs),
         more(last.lane_macs, before.lane_macs),
         "periodic",
+        last.next_bits,
+        last.preloaded_bits,
     )

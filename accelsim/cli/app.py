@@ -22,9 +22,11 @@ from accelsim.cli.diffing import diff
 from accelsim.cli.exporting import trace
 from accelsim.cli.hardware import area, explain
 from accelsim.cli.listing import list_, schema
+from accelsim.cli.mapping import map_
 from accelsim.cli.reproducing import reproduce
 from accelsim.cli.simulating import simulate
 from accelsim.cli.sweeping import sweep
+from accelsim.cli.validating import validate
 from accelsim.errors import UserError
 
 FAILED, MISTAKE, INTERRUPTED = 1, 2, 130
@@ -102,7 +104,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, sweep, diff, area, explain, trace, list_, schema, reproduce):
+for command in (simulate, map_, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
     cli.add_command(command)
 
 

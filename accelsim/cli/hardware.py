@@ -82,11 +82,16 @@ def explain(arch: str, overrides: tuple[str, ...]) -> None:
     spec_rows = [(key, _value_text(value), origin) for key, value, origin in leaves]
     sources = Sources()
     constants = _constant_rows(machine, sources)
+    interface = [
+        (fact.name, f"{fact.value.value:.4g}", fact.unit, fact.value.confidence, sources.number(fact.value))
+        for fact in machine.dram.facts
+    ]
     parts: list[RenderableType] = [
         Text(resolved.spec.description),
         table(f"Spec of {resolved.spec.name}", ("key", "value", "origin"), spec_rows),
         Text("A cost that is left out is computed from the technology tables:\n"),
         table("Constants", ("block", "constant", ">value", "unit", "confidence", "source"), constants),
+        table(_dram_title(machine), ("property", ">value", "unit", "confidence", "source"), interface),
         sources.text(),
         Text(),
         table("Peaks", ("peak", ">value", "unit"), peak_rows(machine)),
@@ -116,6 +121,12 @@ class Sources:
         for source, number in self._numbers.items():
             grid.add_row(Text(f"[{number}]"), Text(source))
         return grid
+
+
+def _dram_title(machine: Machine) -> str:
+    """What the DRAM's interface is derived from."""
+    timing = machine.dram.timing
+    return f"DRAM interface, {machine.dram.kind}" + (f": what the spec leaves out is {timing}'s" if timing else "")
 
 
 def _constant_rows(machine: Machine, sources: Sources) -> list[tuple[str, ...]]:

@@ -31,7 +31,9 @@ MxKxN (or BxMxKxN). 'accelsim list' shows what is shipped.
 Keys of --set:
   arch.KEY                   any key of the spec, as 'accelsim explain ARCH' lists them
   workload.psum.bits         stored width of partial sums in every matmul and conv; below 16: APSQ
-  workload.psum.group_size   APSQ group size"""
+  workload.psum.group_size   APSQ group size
+
+With arch.array.dataflow=search every matmul and conv gets its best mapping ('accelsim map --help')."""
 
 
 @click.command(epilog=EPILOG)
@@ -40,6 +42,13 @@ Keys of --set:
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save the whole report.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="F.csv", help="Save the energy rows.")
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Draw the report.")
+@click.option(
+    "--mapping",
+    "mapping_path",
+    type=click.Path(path_type=Path),
+    metavar="F.yaml",
+    help="Replay the mappings of `accelsim map`.",
+)
 @set_option("workload.psum.bits=8")
 def simulate(
     arch: str,
@@ -47,11 +56,12 @@ def simulate(
     json_path: Path | None,
     csv_path: Path | None,
     plot_path: Path | None,
+    mapping_path: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Energy, area and time of WORKLOAD on ARCH, and where they go."""
     outputs = ((json_path, (".json",)), (csv_path, (".csv",)), (plot_path, PLOT_SUFFIXES))
-    check_outputs(outputs, (arch, workload))
+    check_outputs(outputs, (arch, workload, *([] if mapping_path is None else [str(mapping_path)])))
     from accelsim.spec import load_arch, split_overrides
     from accelsim.workload import load_trace, workload_overrides
 
@@ -59,12 +69,16 @@ def simulate(
     spec = load_arch(arch, arch_sets)
     trace = workload_overrides(load_trace(workload), workload_sets)
     _say_if_compiling()
+    from accelsim.mapping.mapping_file import load_mappings
+    from accelsim.report.fusion import render_groups
     from accelsim.report.plot import save_plot
     from accelsim.report.terminal import render
     from accelsim.simulation import simulate as run
 
-    report = run(spec, trace)
+    report = run(spec, trace, None if mapping_path is None else load_mappings(mapping_path))
     show(render(report, _header(spec, report)))
+    if report.groups:
+        show(render_groups(report.groups))
     for path in (json_path, csv_path):
         if path is not None:
             report.save(path)

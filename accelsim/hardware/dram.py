@@ -1,4 +1,4 @@
-"""Off-chip memory: energy by the bit, time by the burst. Its constants never scale with the logic node."""
+"""Off-chip memory: energy by the bit and the row, time by the burst. Its constants never scale with the logic node."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from accelsim.hardware import tables
-from accelsim.hardware.block import Action, Block, Cost, or_user
+from accelsim.hardware.block import Block, Cost, or_user
+from accelsim.hardware.dram_energy import split
+from accelsim.hardware.dram_interface import Fact, build_interface
 from accelsim.spec import models
 
 FS_PER_NS = 1_000_000
@@ -16,14 +18,23 @@ BITS_PER_BYTE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Dram(Block):
-    """Action `access` per bit. `leakage_mw` is background power: refresh and standby."""
+    """Actions `access` (columns) and `io` (pins) per bit, `activate` per `row_bits`. `leakage_mw` is
+    background power: refresh and standby."""
 
     kind: str
+    timing: str | None
+    """The preset whose timing table the interface comes from."""
     burst_bytes: int
     fs_per_byte: Fraction
-    """Time of one byte at peak bandwidth x row-hit efficiency, femtoseconds, exact."""
+    """Time of one byte at peak bandwidth x efficiency, femtoseconds, exact."""
     latency_fs: int
     """Time from a request to its first bit, femtoseconds; not part of `transfer_fs`."""
+    row_bits: int
+    """Bits that one `activate` serves: a row, or 1 where no timing table says how long rows are."""
+    pj_per_bit: Cost
+    """All three actions together, for a stream that uses whole rows."""
+    facts: tuple[Fact, ...]
+    """Bandwidth, burst, efficiency and latency with their origins."""
 
     def moved_bits(self, bits: int) -> int:
         """Bits that cross the pins for one contiguous transfer of `bits`: whole bursts."""
@@ -36,21 +47,34 @@ class Dram(Block):
         """Femtoseconds the pins are busy with one contiguous transfer of `bits`, rounded up."""
         return math.ceil(self.moved_bits(bits) // BITS_PER_BYTE * self.fs_per_byte)
 
+    def activations(self, moved_bits: int) -> int:
+        """How often `activate` is charged for so many bits, moved in address order."""
+        return -(-moved_bits // self.row_bits)
 
-def build_dram(spec: models.Dram) -> Dram:
-    """The memory of a spec, named `dram`."""
+    def transfer_pj(self, moved_bits: int) -> float:
+        """Energy of moving so many bits in address order, pJ."""
+        counts = {"activate": self.activations(moved_bits), "access": moved_bits, "io": moved_bits}
+        return math.fsum(count * self.actions[name].energy_pj.value for name, count in counts.items())
+
+
+def build_dram(spec: models.Dram, where: str) -> Dram:
+    """The memory of a spec, named `dram`; `where` stands in front of a UserError's faults."""
     line = tables.row("dram", "kind", spec.kind)
     energy = or_user(spec.energy_pj_per_bit, tables.cost(line, "energy_pj_per_bit"))
-    # 10^9 bytes per second are bytes per ns; the decimal text keeps 25.6 exact.
-    bytes_per_ns = Fraction(repr(spec.bandwidth_gb_per_s)) * Fraction(repr(spec.row_hit_efficiency))
+    pins = build_interface(spec, where)
+    row_bits = None if pins.row_bytes is None else pins.row_bytes * BITS_PER_BYTE
     return Dram(
         name="dram",
-        actions={"access": Action(energy, "bit")},
+        actions=split(line, energy, row_bits),
         area_mm2=Cost(0.0, "excluded: DRAM die is not accelerator area", "derived"),
         leakage_mw=or_user(spec.background_power_mw, tables.cost(line, "background_power_mw")),
         die="dram",
         kind=spec.kind,
-        burst_bytes=spec.burst_bytes,
-        fs_per_byte=FS_PER_NS / bytes_per_ns,
-        latency_fs=round(spec.latency_ns * FS_PER_NS),
+        timing=spec.timing,
+        burst_bytes=pins.burst_bytes,
+        fs_per_byte=FS_PER_NS / (pins.peak_bytes_per_ns * pins.efficiency),
+        latency_fs=round(pins.latency_ns * FS_PER_NS),
+        row_bits=row_bits or 1,
+        pj_per_bit=energy,
+        facts=pins.facts,
     )

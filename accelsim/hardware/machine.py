@@ -154,7 +154,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     memories = _build_memories(spec, process)
     lut = build_lut_unit(spec.lut_unit, process)
     vector = build_vector_unit(spec.vector_unit, process)
-    dram = build_dram(spec.dram)
+    dram = build_dram(spec.dram, where)
     on_core = [*memories, array, *([] if engine is None else [engine]), lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
     die = Node("die", children=(core,), process=process)

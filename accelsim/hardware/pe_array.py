@@ -23,7 +23,7 @@ PE_NODE_NM = 45.0
 class PeArray(Block):
     """Action `mac`: one multiply-accumulate at the array's own operand width."""
 
-    dataflow: models.GridDataflow
+    dataflow: models.GridDataflow | models.TreeDataflow
     operand_bits: int
     accumulator_bits: int
     spatial_reduction: models.SpatialReduction

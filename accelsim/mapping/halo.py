@@ -70,6 +70,14 @@ def halo_classes(
     return tuple(classes)
 
 
+def chunk_pairs(
+    problem: Problem, pair: Pair, row_steps: Steps, red_steps: Steps
+) -> tuple[tuple[int, int, int, int], ...]:
+    """(elements, row cut, reduction cut, pairs) of chunks by these steps; a cut counts the dim's own loops, -1 none."""
+    window = _window(problem, pair)
+    return _classes(window, problem.extent(pair[0]), problem.extent(pair[1]), row_steps, red_steps, (1, 1))
+
+
 def _chunking(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[Window, int, int, Steps, Steps]:
     row_steps, red_steps = (tuple(loop.step for loop in loops if loop.dim == dim) for dim in pair)
     return _window(problem, pair), problem.extent(pair[0]), problem.extent(pair[1]), row_steps, red_steps

@@ -49,6 +49,11 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
 
 
+def has_stored_weight(op: Op, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a matmul or conv multiplies by a tensor of kind weight, which is there before the op before it ends."""
+    return not isinstance(op.dims, VectorDims) and tensors[op.inputs[1]].kind == "weight"
+
+
 def _problem(dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: PsumScheme, machine: Machine) -> Problem:
     if isinstance(dims, MatmulDims):
         return matmul_problem(dims, *widths, psum)
@@ -65,14 +70,15 @@ def check_psum_schemes(trace: Trace, machine: Machine) -> None:
     for phase in trace.phases:
         for op in phase.ops:
             if op.psum is not None and op.psum not in faults:
-                fault = _psum_fault(op.psum, machine)
+                fault = psum_fault(op.psum, machine)
                 if fault is not None:
                     faults[op.psum] = fault
     if faults:
         raise UserError(faults.values())
 
 
-def _psum_fault(scheme: PsumScheme, machine: Machine) -> Fault | None:
+def psum_fault(scheme: PsumScheme, machine: Machine) -> Fault | None:
+    """Why the machine cannot store psums this way; None if it can."""
     engine, limit = machine.psum_engine, machine.array.accumulator_bits
     what = f"psums of {scheme.bits} bits, group size {scheme.group_size}"
     if not scheme.is_apsq:

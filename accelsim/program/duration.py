@@ -34,6 +34,11 @@ from accelsim.program.program import Ints
 from accelsim.program.steps import Steps
 from accelsim.workload.trace import ConvDims
 
+_STATIONARY: dict[str, OperandName] = {
+    "weight_stationary": "weight",
+    "input_stationary": "ifmap",
+    "output_stationary": "output",
+}
 STAYS, LEAVES_PSUM, LEAVES_OFMAP = 0, 1, 2
 
 
@@ -199,7 +204,17 @@ def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int
             folds += count
             total += count * array.fold_cycles(length, rows.extent, cols.extent)
             load += 0 if array.overlapped_load else count * array.load_cycles(rows.extent, cols.extent)
-    return (length, 0) if step.same_fold and folds == 1 else (total, load)
+    again = _returns(step, inner, array)
+    if again:  # a nest of another order than the dataflow's brings a stationary tile back: skew and load again
+        total += again * (array.fold_cycles(1, array.rows, array.cols) - 1)
+        load += 0 if array.overlapped_load else again * array.load_cycles(array.rows, array.cols)
+    return (length, 0) if step.same_fold and folds == 1 and not again else (total, load)
+
+
+def _returns(step: _Step, inner: Sequence[Loop], array: Systolic) -> int:
+    """How often stationary tiles come back to the array within a step, each one's first time left out."""
+    tiles = tiling(step.problem, _STATIONARY[array.dataflow], inner)
+    return tiles.again(lambda values: 1)
 
 
 def _cold_load(array: Array) -> int:

@@ -9,6 +9,7 @@ a buffer, so double buffering is two credits. Time is int64 femtoseconds.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +69,12 @@ class Program:
     channels: tuple[Channel, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        for kind, parts in (("queue", self.queues), ("resource", self.resources), ("channel", self.channels)):
+            twice = [name for name, times in Counter(part.name for part in parts).items() if times > 1]
+            if twice:
+                raise ValueError(f"two {kind}s are called {', '.join(twice)}")
+        if any(resource.capacity < 1 for resource in self.resources):
+            raise ValueError("a resource needs at least one server")
         resources = {resource.name for resource in self.resources}
         channels = {channel.name: channel for channel in self.channels}
         for queue in self.queues:

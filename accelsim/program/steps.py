@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,16 +31,23 @@ class Steps:
     loops: tuple[Loop, ...]
     index: tuple[Ints, ...]
     count: int
+    _ranges: dict[tuple[str, int], tuple[Ints, Ints]] = field(default_factory=dict, compare=False, repr=False)
 
     def ranges(self, dim: str, depth: int) -> tuple[Ints, Ints]:
-        """Start and extent of `dim` below the first `depth` loops."""
-        start = np.zeros(self.count, np.int64)
-        extent = np.full(self.count, self.problem.extent(dim), np.int64)
-        for loop, index in zip(self.loops[:depth], self.index, strict=False):
-            if loop.dim == dim:
-                start = start + index * loop.step
-                extent = np.minimum(loop.step, extent - index * loop.step)
-        return start, extent
+        """Start and extent of `dim` below the first `depth` loops: read-only, worked out once for each loop."""
+        level = max((i for i, loop in enumerate(self.loops[:depth]) if loop.dim == dim), default=-1)
+        found = self._ranges.get((dim, level))
+        if found is None:
+            if level < 0:
+                found = np.zeros(self.count, np.int64), np.full(self.count, self.problem.extent(dim), np.int64)
+            else:
+                start, extent = self.ranges(dim, level)
+                offset = self.index[level] * self.loops[level].step
+                found = start + offset, np.minimum(self.loops[level].step, extent - offset)
+            for part in found:
+                part.flags.writeable = False
+            self._ranges[dim, level] = found
+        return found
 
     def changes(self, dims: Sequence[str], depth: int) -> np.ndarray:
         """Where a tile selected by `dims` below `depth` loops is not the previous step's; shape (steps,)."""

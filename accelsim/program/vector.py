@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Sram
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
@@ -95,6 +96,16 @@ def _units(lanes: int, lookups: int, loaded_bits: int, stored_bits: int, machine
         machine.vector_unit.name: machine.vector_unit.cycles(lanes),
         machine.lut_unit.name: machine.lut_unit.cycles(lookups),
     }
+
+
+def slot_bits(problem: VectorProblem, machine: Machine, memory: Sram) -> int:
+    """Bits of a memory, in whole port words, that an op's chunks take up: two slots each way."""
+    chunks = _chunks(problem, machine)
+    taken = 0
+    for operand, bits in (("ifmap", problem.input_bits), ("output", problem.output_bits)):
+        if operand in memory.holds:
+            taken += 2 * memory.accesses(-(-bits // chunks), 1) * memory.word_bits
+    return taken
 
 
 def _chunks(problem: VectorProblem, machine: Machine) -> int:

@@ -28,10 +28,12 @@ Saved: TypeAlias = dict[str, dict[str, Fields]]
 SINGLE = ("provenance", "totals", "peaks", "macs")
 """Sections whose entries are single values, in the file's order; shown before all others."""
 KEYS = {
-    "phases": ("name",), "blocks": ("block",), "infeasible": ("phase", "op"), "ops": ("phase", "name"),
-    "rows": ("phase", "op", "block", "operand", "action"),
+    "phases": ("name",), "blocks": ("block",), "groups": ("phase", "name"), "infeasible": ("phase", "op"),
+    "ops": ("phase", "name"), "rows": ("phase", "op", "block", "operand", "action"),
 }  # fmt: skip
 """Sections of several fields an entry, and those that name it."""
+OPTIONAL = ("groups",)
+"""Sections that reports of before fusion lack."""
 FIX = "give a report that 'accelsim simulate --json F.json' wrote"
 CSV_COLUMNS = ("section", "name", "only_in", "field", "a", "b", "change", "change_percent")
 
@@ -119,7 +121,8 @@ def _entry(section: str, name: str, a: Fields | None, b: Fields | None) -> Entry
 def read_report(path: Path) -> Saved:
     """The sections of a saved report. Raises UserError naming the file and the place in it."""
     document = _document(path)
-    lacks = [key for key in ("schema_version", "totals", "provenance", *KEYS) if key not in document]
+    lacks = [key for key in ("schema_version", "totals", "provenance", *KEYS)
+             if key not in document and key not in OPTIONAL]  # fmt: skip
     if lacks[:1] in (["schema_version"], ["totals"]):
         raise user_error(str(path), "file", f"not a report: it has no {lacks[0]}", FIX)
     if document["schema_version"] != SCHEMA_VERSION:

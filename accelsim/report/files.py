@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from accelsim.errors import UserError, user_error
-from accelsim.report.report import SCHEMA_VERSION, OpRow, PhaseRow, Report, Row
+from accelsim.report.report import SCHEMA_VERSION, GroupRow, OpRow, PhaseRow, Report, Row
 
 COLUMNS = (
     "phase", "op", "block", "level", "part", "operand", "action", "count", "bits", "bits_useful", "bits_moved",
@@ -44,6 +44,7 @@ def to_json(report: Report) -> str:
                  "method": report.oracle_method},
         "phases": [_phase(phase) for phase in report.phases],
         "blocks": [dataclasses.asdict(block) for block in report.blocks],
+        "groups": [_group(row) for row in report.groups],
         "infeasible": [dataclasses.asdict(row) for row in report.infeasible],
         "unknown_ops": [list(item) for item in report.unknown_ops],
         "ops": [_op(op) for op in report.ops],
@@ -111,7 +112,14 @@ def _op(op: OpRow) -> dict[str, object]:
     fields = dataclasses.asdict(op)
     fields.pop("lower_bounds")
     resources = fields.pop("resources")
-    return {**fields, "stall_cycles": op.stall_cycles, "resources": list(resources)}
+    stalls = dict(fields.pop("stalls"))
+    return {**fields, "stall_cycles": op.stall_cycles, "stalls": stalls, "resources": list(resources)}
+
+
+def _group(row: GroupRow) -> dict[str, object]:
+    fields = dataclasses.asdict(row)
+    fields.pop("lower_bounds")
+    return fields
 
 
 def _phase(phase: PhaseRow) -> dict[str, object]:

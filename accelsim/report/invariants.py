@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from accelsim.report.report import Report
 
 RELATIVE_TOLERANCE = 1e-9
+INPUT_BUFFERS = ("ifmap_buffer", "weight_buffer")
+OUTPUT_BUFFER = "psum_buffer"
+"""The memories of a machine with one buffer for each operand: the only one that fuses ops."""
 
 
 class BrokenInvariant(Exception):
@@ -30,6 +33,8 @@ def check(report: Report) -> None:
     _check_macs(report)
     _check_bounds(report)
     _check_bytes(report)
+    _check_link(report)
+    _check_groups(report)
 
 
 def _check_values(report: Report) -> None:
@@ -66,6 +71,9 @@ def _check_bounds(report: Report) -> None:
         for use in op.resources:
             if min(use.busy_cycles, use.stalled_cycles, use.idle_cycles) < 0:
                 raise BrokenInvariant(use.name, f"{op.name}: negative time")
+        waited = [cycles for _, cycles in op.stalls]
+        if sum(waited) != op.stall_cycles or min(waited) < 0:
+            raise BrokenInvariant("report", f"{op.name}: stalls {waited}, which are not its {op.stall_cycles} cycles")
         for name, bound in op.lower_bounds:
             if op.cycles < bound:
                 raise BrokenInvariant(name, f"{op.name}: {op.cycles} cycles, but it needs at least {bound}")
@@ -76,8 +84,9 @@ def _check_bytes(report: Report) -> None:
     memories = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "buffer"))
     order = [block.block for block in report.blocks if block.block in memories]  # outermost first
     ops: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
+    fused = {(op.phase, op.name) for op in report.ops if op.group}
     for row in report.rows:
-        if row.action in ("read", "write"):
+        if row.action in ("read", "write") and (row.phase, row.op) not in fused:
             moved = ops.setdefault((row.phase, row.op), {})
             key = row.block, row.operand, row.action
             moved[key] = moved.get(key, 0) + row.bits_useful
@@ -88,6 +97,18 @@ def _check_bytes(report: Report) -> None:
             left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
             if left != back:
                 raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")
+
+
+def _check_link(report: Report) -> None:
+    """Every bit that a DRAM reads or writes crosses the link, and nothing else does."""
+    across: dict[tuple[str, str, str], int] = {}
+    for row in report.rows:
+        if row.level == "dram" and row.action in ("read", "write", "io"):
+            key = (row.phase, row.op, row.operand)
+            across[key] = across.get(key, 0) + (row.bits_moved if row.action != "io" else -row.count)
+    for (_, op, operand), bits in across.items():
+        if bits:
+            raise BrokenInvariant("dram", f"{op}: {bits} bits of {operand} more move than cross the link")
 
 
 def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int], order: list[str]) -> None:
@@ -106,3 +127,45 @@ def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]
             source, given = memory, read
     if not went and not given:
         raise BrokenInvariant(source, f"{op}: {operand} is loaded and never read")
+
+
+def _check_groups(report: Report) -> None:
+    """A fused group's members sum to it, its bounds hold, and what it keeps on chip goes where it came from."""
+    moved: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
+    groups = {(op.phase, op.name): op.group for op in report.ops if op.group}
+    for row in report.rows:
+        group = groups.get((row.phase, row.op))
+        if group is not None and row.action in ("read", "write"):
+            psum = " psum" if row.operand == "psum" else ""
+            key = (row.block + psum, row.action)
+            sums = moved.setdefault((row.phase, group), {})
+            sums[key] = sums.get(key, 0) + row.bits_useful
+    for group_row in report.groups:
+        if not group_row.fused:
+            continue
+        members = [op for op in report.ops if op.phase == group_row.phase and op.group == group_row.name]
+        energy = math.fsum(op.energy_pj for op in members)
+        if sum(op.cycles for op in members) != group_row.cycles:
+            raise BrokenInvariant("report", f"{group_row.name}: its ops' cycles do not sum to {group_row.cycles}")
+        if not math.isclose(energy, group_row.energy_pj, rel_tol=RELATIVE_TOLERANCE):
+            raise BrokenInvariant("report", f"{group_row.name}: its ops sum to {energy} pJ, not {group_row.energy_pj}")
+        for name, bound in group_row.lower_bounds:
+            if group_row.cycles < bound:
+                raise BrokenInvariant(name, f"{group_row.name}: {group_row.cycles} cycles, at least {bound} needed")
+        _check_kept(group_row.name, moved[group_row.phase, group_row.name])
+
+
+def _check_kept(group: str, moved: dict[tuple[str, str], int]) -> None:
+    """What is written to the psum buffer is read there, and what fills an input buffer came from DRAM or
+    from there."""
+    for block in (OUTPUT_BUFFER, f"{OUTPUT_BUFFER} psum", "dram psum"):
+        into, out = (moved.get((block, action), 0) for action in ("write", "read"))
+        if into != out:
+            raise BrokenInvariant(OUTPUT_BUFFER, f"{group}: {into} bits written to {block}, {out} read")
+    stays = moved.get((OUTPUT_BUFFER, "read"), 0) - moved.get(("dram", "write"), 0)
+    filled = sum(moved.get((block, "write"), 0) for block in INPUT_BUFFERS)
+    copied = filled - moved.get(("dram", "read"), 0)
+    if not 0 <= copied <= stays:
+        raise BrokenInvariant(
+            "dram", f"{group}: {filled} bits fill the input buffers, {copied} more than DRAM gives, {stays} are kept"
+        )

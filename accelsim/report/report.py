@@ -5,6 +5,7 @@
       ops         phase x op: MACs, cycles, where they went, what bound it
       phases      tokens, cycles, throughput
       blocks      area and leakage, with sources
+      groups      ops fused, or why they were not, and what that saved
       infeasible  ops that cannot run here, and what would make them fit
       totals      one function of the above
 
@@ -32,7 +33,8 @@ class Row:
 
     `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
     for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
-    buffer or compute; `part` is die, dram or link.
+    buffer or compute; `part` is die, dram or link. What a DRAM moves has a `read` or `write` row, which
+    bears the bits and the column access energy, an `activate` row and, on the link, an `io` row.
     """
 
     phase: str
@@ -60,11 +62,34 @@ class ResourceCycles:
 
 
 @dataclass(frozen=True)
+class SearchRow:
+    """What the mapping search said of an op: its closed-form cost, and how far from the best it can be.
+
+    `engine_per_closed_form` is the op's cycles over the closed form's. `gap`: no mapping of the map
+    space has an objective lower by more than this share; `counted` mappings were priced.
+    """
+
+    objective: str
+    closed_form_energy_pj: float
+    closed_form_cycles: float
+    engine_per_closed_form: float
+    proved: bool
+    gap: float
+    stop_reason: str
+    counted: int
+
+
+@dataclass(frozen=True)
 class OpRow:
     """One op: `stall_cycles` = cycles - compute_cycles; `bound_by` names what was busiest.
 
+    `stalls` splits the stall cycles by reason (see `accelsim.stalls`); `prefetch_saved_cycles` is what
+    loading the op's first weights during the op before saved, net of what it cost that op.
     `padded_macs` is room in the array's lanes that ragged edges left empty; `mapping` the loop nest;
-    `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`).
+    `timing` how its time was found: replayed, periodic or estimate (see `accelsim.timing`). An op that
+    ran in a fused `group` has the share of the group's cycles and resources that it was busy for, beside
+    the other members; what bound the group stands in each.
+    `energy_bound_pj` and `cycles_bound` are what no mapping goes below (`accelsim.mapping.bound`).
     """
 
     phase: str
@@ -81,7 +106,13 @@ class OpRow:
     mapping: str
     timing: str
     resources: tuple[ResourceCycles, ...]
+    stalls: tuple[tuple[str, int], ...]
+    prefetch_saved_cycles: int
     lower_bounds: tuple[tuple[str, int], ...]
+    energy_bound_pj: float = 0.0
+    cycles_bound: int = 0
+    search: SearchRow | None = None
+    group: str = ""
 
     @property
     def stall_cycles(self) -> int:
@@ -134,6 +165,33 @@ class InfeasibleRow:
 
 
 @dataclass(frozen=True)
+class GroupRow:
+    """Ops that could run as one: what the group costs as it was run, and what its ops cost one by one.
+
+    `kind` is attention or chain; `dram_bits` are bits moved. A group that was not `fused` costs as much
+    either way, and says why: `demand` of it exceeds `bound`, in `unit`, at `resource`, and what would help.
+    """
+
+    phase: str
+    name: str
+    kind: str
+    ops: tuple[str, ...]
+    fused: bool
+    cycles: int
+    energy_pj: float
+    dram_bits: int
+    unfused_cycles: int
+    unfused_energy_pj: float
+    unfused_dram_bits: int
+    lower_bounds: tuple[tuple[str, int], ...] = ()
+    resource: str = ""
+    demand: int = 0
+    bound: int = 0
+    unit: str = ""
+    lever: str = ""
+
+
+@dataclass(frozen=True)
 class Totals:
     """Sums over the ops that ran. `complete` is False when an op is infeasible: energy and time then
     leave it out, and speeds are of what ran. `assumed_energy_share` is the part of energy_pj on assumed
@@ -175,6 +233,7 @@ class Report:
     trace_macs: int
     oracle_macs: int | None
     oracle_method: str
+    groups: tuple[GroupRow, ...] = ()
 
     @property
     def mac_check(self) -> str:

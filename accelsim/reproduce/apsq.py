@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from accelsim.charge import flow_cost
+from accelsim.charge import flow_pj
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.dataflow import loop_order, map_in_order
 from accelsim.mapping.lower import MacWork, lower
@@ -144,10 +144,7 @@ def exact_energy(problem: Problem, order: tuple[str, ...], machine: Machine) -> 
     if isinstance(mapping, Infeasible):
         return OpEnergy(math.inf, 0.0)
     blocks = {block.name: block for block in machine.blocks()}
-    priced = [
-        (flow.operand, flow.count * flow_cost(flow, blocks[flow.block]).value)
-        for flow in mac_flows(problem, mapping, machine)
-    ]
+    priced = [(flow.operand, flow_pj(flow, blocks[flow.block])) for flow in mac_flows(problem, mapping, machine)]
     psum = math.fsum(energy for operand, energy in priced if operand == "psum")
     return OpEnergy(math.fsum(energy for _, energy in priced), psum)
 

@@ -72,5 +72,5 @@ def _prices(machine: Machine) -> tuple[float, float, float]:
     """pJ per byte of SRAM (mean of read and write of the psum buffer) and of DRAM, pJ per MAC."""
     buffer = machine.psum_buffer
     access = (buffer.actions["read"].energy_pj.value + buffer.actions["write"].energy_pj.value) / 2
-    dram = machine.dram.actions["access"].energy_pj.value * 8
+    dram = machine.dram.pj_per_bit.value * 8
     return access / buffer.word_bits * 8, dram, machine.array.actions["mac"].energy_pj.value

@@ -1,5 +1,6 @@
 """Shared definitions: what the algorithm trains with is what the hardware is charged for."""
 
 from accelsim.schemes.psum import PsumScheme
+from accelsim.schemes.psum_scales import PsumScales
 
-__all__ = ["PsumScheme"]
+__all__ = ["PsumScales", "PsumScheme"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer, ConvUnroll, MatmulUnroll, PeGridArray
+from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer, ConvUnroll, DramPreset, MatmulUnroll, PeGridArray
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
@@ -43,9 +43,44 @@ class Rule(NamedTuple):
     check: Callable[[ArchSpec], Iterable[Clash]]
 
 
+def _dram_has_a_bandwidth(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.dram.bandwidth_gb_per_s is None and spec.dram.timing is None:
+        fix = "add bandwidth_gb_per_s (10^9 bytes per second), or timing: the preset of a speed grade"
+        yield Clash(("dram", "bandwidth_gb_per_s"), "missing", fix)
+
+
+def _dram_preset_is_of_its_kind(spec: ArchSpec) -> Iterator[Clash]:
+    dram = spec.dram
+    if dram.timing is not None and dram.timing.split("_")[0] != dram.kind:
+        right = [name for name in get_args(DramPreset) if name.startswith(f"{dram.kind}_")]
+        fix = f"write kind: {dram.timing.split('_')[0]}" + (f", or timing: {' or '.join(right)}" if right else "")
+        yield Clash(("dram", "timing"), f"{dram.timing} is no {dram.kind}", fix)
+
+
+def _dram_keys_need_a_preset(spec: ArchSpec) -> Iterator[Clash]:
+    for key in ("channels", "bytes_between_turnarounds"):
+        if getattr(spec.dram, key) is not None and spec.dram.timing is None:
+            yield Clash(
+                ("dram", key), "there is no dram.timing that it could belong to", f"add timing, or remove {key}"
+            )
+
+
+def _dram_bandwidth_is_given_once(spec: ArchSpec) -> Iterator[Clash]:
+    dram = spec.dram
+    if dram.timing is not None and None not in (dram.channels, dram.bandwidth_gb_per_s):
+        found = f"{dram.channels} channels of {dram.timing} have a bandwidth, and bandwidth_gb_per_s is another"
+        yield Clash(("dram", "channels"), found, "remove channels, or write bandwidth_gb_per_s: null")
+
+
+def _dram_efficiency_is_given_once(spec: ArchSpec) -> Iterator[Clash]:
+    if None not in (spec.dram.bytes_between_turnarounds, spec.dram.row_hit_efficiency):
+        fix = "remove one of the two, or write it as null"
+        yield Clash(("dram", "bytes_between_turnarounds"), "has no effect beside row_hit_efficiency", fix)
+
+
 def _burst_is_a_power_of_two(spec: ArchSpec) -> Iterator[Clash]:
     burst = spec.dram.burst_bytes
-    if burst & (burst - 1):
+    if burst is not None and burst & (burst - 1):
         below = 1 << (burst.bit_length() - 1)
         yield Clash(("dram", "burst_bytes"), f"{burst} is not a power of two", f"write {below} or {2 * below}")
 
@@ -96,9 +131,10 @@ def _memory_lists_an_operand_once(spec: ArchSpec) -> Iterator[Clash]:
 
 
 def _buffer_holds_a_burst(spec: ArchSpec) -> Iterator[Clash]:
+    burst = spec.dram.burst_bytes or 0  # one that is left out is smaller than any buffer
     for path, buffer, _ in _on_chip(spec):
-        if buffer.capacity_kib * 1024 < spec.dram.burst_bytes:
-            found = f"{buffer.capacity_kib:g} KiB cannot hold one DRAM burst of {spec.dram.burst_bytes} bytes"
+        if buffer.capacity_kib * 1024 < burst:
+            found = f"{buffer.capacity_kib:g} KiB cannot hold one DRAM burst of {burst} bytes"
             yield Clash((*path, "capacity_kib"), found, "enlarge it, or lower dram.burst_bytes")
 
 
@@ -216,7 +252,23 @@ def _unrolled_sides(spec: ArchSpec) -> Iterator[tuple[DataPath, tuple[MatmulUnro
 
 ON_CHIP = ("memories", "buffers")
 
+
+def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
+    array = spec.array
+    if spec.mapping.tiles == "searched" and array.kind == "pe_grid":
+        yield Clash(("mapping", "tiles"), "a pe_grid's mappings are not searched", "use placed")
+    searched = spec.mapping.tiles == "searched" or array.dataflow == "search"
+    if searched and array.kind != "pe_grid" and array.spatial_reduction == "nested":
+        found = "the search walks convs by flattened pixels and taps, not nested"
+        yield Clash(("array", "spatial_reduction"), found, "use flatten_crs or channels_only")
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(("dram",), _dram_has_a_bandwidth),
+    Rule(("dram",), _dram_preset_is_of_its_kind),
+    Rule(("dram",), _dram_keys_need_a_preset),
+    Rule(("dram",), _dram_bandwidth_is_given_once),
+    Rule(("dram",), _dram_efficiency_is_given_once),
     Rule(("dram",), _burst_is_a_power_of_two),
     Rule(ON_CHIP, _every_operand_has_a_memory),
     Rule(("memories",), _memory_names_are_free),
@@ -231,6 +283,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("psum_engine", "array"), _engine_narrows),
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
+    Rule(("array", "mapping"), _search_knows_the_array),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),
 )

@@ -27,8 +27,13 @@ Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
 Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
 LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+DramPreset = Literal[
+    "lpddr3_1600", "lpddr3_1866", "lpddr4_3200", "lpddr4_4266", "lpddr5_6400", "ddr4_2400", "ddr4_3200", "hbm2_2000",
+    "hbm2_2400", "hbm3_6400",
+]  # fmt: skip
 Dataflow = Literal["weight_stationary", "input_stationary", "output_stationary"]
 GridDataflow = Literal[Dataflow, "row_stationary"]
+TreeDataflow = Literal[Dataflow, "search"]
 SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
@@ -51,8 +56,8 @@ class AdderTreeArray(SpecModel):
     """Po x Pci x Pco multipliers; adder trees sum the Pci products of an output every cycle."""
 
     kind: Literal["adder_tree"]
-    dataflow: Dataflow
-    """Which operand stays in the array: fixes the loop order."""
+    dataflow: TreeDataflow
+    """Which operand stays in the array: fixes the loop order. `search`: the best order for each op."""
     po: Size
     """Spatial rows (matmul m, conv output pixels)."""
     pci: Size
@@ -234,14 +239,20 @@ class Dram(SpecModel):
 
     kind: Literal["ddr3", "ddr4", "lpddr3", "lpddr4", "lpddr5", "lpddr5x", "gddr5", "gddr6", "hbm2", "hbm3"]
     """Memory type: picks energy per bit from the table of constants."""
-    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)]
-    """Peak bandwidth, 10^9 bytes per second."""
-    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
-    """Smallest transfer, bytes; every tile is rounded up to it."""
-    row_hit_efficiency: Fraction = 0.9
-    """Share of the peak bandwidth left after row misses and refresh."""
-    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] = 100.0
-    """Time from a request to its first bit, ns."""
+    timing: DramPreset | None = None
+    """Speed grade whose timing table gives what is left out below; the kind has to be its kind."""
+    channels: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Channels of the `timing` preset (pseudo channels of an HBM); left out, one."""
+    bandwidth_gb_per_s: Annotated[float, Field(ge=1e-9, le=1e12, allow_inf_nan=False, strict=True)] | None = None
+    """Peak bandwidth, 10^9 bytes per second; left out, `channels` of the `timing` preset."""
+    burst_bytes: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    """Smallest transfer, bytes; every tile is rounded up to it. Left out: the preset's, else 64."""
+    bytes_between_turnarounds: Annotated[int, Field(ge=64, le=1 << 30, strict=True)] | None = None
+    """Bytes that a channel of the `timing` preset reads (or writes) before it turns around; left out, 4096."""
+    row_hit_efficiency: Fraction | None = None
+    """Share of the peak bandwidth left after row misses, turnarounds and refresh. Left out: the preset's, else 0.9."""
+    latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] | None = None
+    """Time from a request to its first bit, ns. Left out: the preset's, else 100."""
     energy_pj_per_bit: Cost | None = None
     """Access energy per bit, pJ."""
     background_power_mw: Cost | None = None
@@ -281,10 +292,25 @@ class VectorUnit(SpecModel):
 
 
 class MappingRules(SpecModel):
-    """What the fixed dataflows may do."""
+    """How ops are mapped."""
 
+    tiles: Literal["placed", "searched"] = "placed"
+    """`placed`: the dataflow's own loop order, storage where it fits. `searched`: the best tile sizes, tile loop
+    orders and storage that keep the dataflow's operand still in the array. `dataflow: search` always searches."""
+    objective: Literal["energy", "latency", "edp"] = "energy"
+    """What a search makes least: energy, time, or their product."""
+    search_budget: Annotated[int, Field(ge=1, le=10**12, strict=True)] = 1_000_000
+    """Mappings that a search may count for one op."""
+    search_tolerance: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.002
+    """How far above the best a mapping may be, relatively, to count as proved best."""
     spill: Literal["through", "bypass"] = "through"
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""
+    prefetch: Literal["none", "weights"] = "none"
+    """Whether an op's first weight tile may be loaded during the op before it, where there is room and time."""
+    fusion: Literal["none", "attention", "auto"] = "none"
+    """Ops that run as one, so that what passes between them stays on chip: none; attention where it fits
+    and moves no more from and to DRAM; or, as well, matmuls and convs with pointwise ops behind them,
+    each group only where it takes less energy (or as much, and less time)."""
 
 
 class ArchSpec(SpecModel):

@@ -49,7 +49,7 @@ def _leaves(model: SpecModel, path: DataPath) -> Iterator[tuple[DataPath, Value]
     for name, value in model:
         if isinstance(value, SpecModel):
             yield from _leaves(value, (*path, name))
-        elif isinstance(value, tuple) and any(isinstance(item, SpecModel) for item in value):
+        elif name == "memories" or (isinstance(value, tuple) and any(isinstance(item, SpecModel) for item in value)):
             for index, item in enumerate(value):
                 yield from _leaves(item, (*path, name, index))
         else:

@@ -21,6 +21,8 @@ from accelsim.spec.yaml_scalars import plain_scalar
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+FORM = "check indentation (spaces, no tabs), a space after each ':', closed quotes and brackets"
+TOO_DEEP = (f"nested over {MAX_DEPTH} deep", "a spec has six levels at most")
 MAX_FAULTS = 50
 """Reading stops at this many faults of form; a file this broken is no spec."""
 
@@ -86,8 +88,10 @@ def parse_yaml(text: str, label: str) -> YamlDocument:
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure Python parser leaks the last two
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        found = f"not readable as YAML: {getattr(error, 'problem', None) or 'broken text'}"
-        fix = "check indentation (spaces, no tabs), a space after each ':', closed quotes and brackets"
+        problem = str(getattr(error, "problem", None) or "broken text")
+        found, fix = f"not readable as YAML: {problem}", FORM
+        if "nesting depth" in problem:  # libyaml from 0.2.6 looks ahead for keys, and stops at a depth of its own
+            found, fix = TOO_DEEP
         raise UserError([*reader.document.faults, Fault(label, line, column, "spec", found, fix)]) from error
     return reader.document
 
@@ -206,7 +210,7 @@ class _Reader:
 
     def _too_deep(self, event: yaml.Event, path: DataPath) -> NoReturn:
         """Stop reading: parsers take quadratic time over deep nesting."""
-        self._fault(event, path[:3], f"nested over {MAX_DEPTH} deep", "a spec has six levels at most")
+        self._fault(event, path[:3], *TOO_DEEP)
         raise UserError(self.document.faults)
 
     def _skip(self, event: yaml.Event, path: DataPath) -> None:

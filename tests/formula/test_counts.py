@@ -1,6 +1,6 @@
 """Access counts against a brute-force walk of the same loop nests, in thousands of random cases.
 
-`tests.reference.walk` holds every tile as a set of elements and shares no function with the mapper.
+`accelsim.validate.walk` holds every tile as a set of elements and shares no function with the mapper.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_pro
 from accelsim.mapping.traffic import mac_flows
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import AdderTreeArray, ArchSpec, PeGridArray
+from accelsim.validate.walk import NodeWalk, Walk, walk, words_of
+from accelsim.validate.walked_flows import Key, Numbers, buffers_of, demand_bits, walked_flows
 from accelsim.workload.trace import ConvDims, MatmulDims
 from tests.reference.cases import LEVELS, arch, buffered_nest_of, drawn, nest_of, placed_case_of
-from tests.reference.flows import Key, Numbers, buffers_of, demand_bits, walked_flows
 from tests.reference.grid import grid_lanes
-from tests.reference.walk import NodeWalk, Walk, walk, words_of
 
 # Loop orders as the dataflows' names mean them, outermost first.
 ORDERS = {

@@ -11,9 +11,9 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.fit import demands, misfit
 from accelsim.mapping.nest import Mapping, Store
 from accelsim.mapping.problem import Problem
+from accelsim.validate.walk import Walk, walk
+from accelsim.validate.walked_flows import sram_words
 from tests.reference.cases import chained_nest_of, drawn
-from tests.reference.flows import sram_words
-from tests.reference.walk import Walk, walk
 
 
 def _needed(problem: Problem, mapping: Mapping, machine: Machine, walked: Walk) -> dict[str, int]:

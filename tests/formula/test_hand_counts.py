@@ -117,7 +117,7 @@ COUNTS: dict[str, dict[tuple[str, str, str], int]] = {
     },
     "lut_unit": {("rows", "lut", "lookup"): 33},  # 30 exponentials, 3 reciprocals
     "vector_unit": {("rows", "", "operation"): 120},  # max, subtract, sum, scale
-    "dram": {
+    "dram": {  # each of these bits is charged for its column access, its share of a row, and the link
         ("wide", "ifmap", "read"): 384,
         ("wide", "weight", "read"): 768,
         ("wide", "ofmap", "write"): 576,
@@ -132,6 +132,9 @@ COUNTS: dict[str, dict[tuple[str, str, str], int]] = {
     },
 }
 
+for (_op, _operand, _), _bits in tuple(COUNTS["dram"].items()):
+    COUNTS["dram"] |= {(_op, _operand, "activate"): _bits, (_op, _operand, "io"): _bits}
+
 PRICE_PJ = {
     ("array", "mac"): 3.0,
     ("ifmap_buffer", "read"): 32.0, ("ifmap_buffer", "write"): 16.0,
@@ -139,7 +142,8 @@ PRICE_PJ = {
     ("psum_buffer", "read"): 256.0, ("psum_buffer", "write"): 512.0,
     ("psum_engine", "requantise"): 5.0, ("psum_engine", "dequantise"): 7.0,
     ("lut_unit", "lookup"): 11.0, ("vector_unit", "operation"): 13.0,
-    ("dram", "read"): 10.0, ("dram", "write"): 10.0,
+    # 10 pJ in LPDDR4's shares: of 8 pJ, .069 for activation, 3.0 for I/O, the rest for columns
+    ("dram", "read"): 6.16375, ("dram", "write"): 6.16375, ("dram", "activate"): 0.08625, ("dram", "io"): 3.75,
 }  # fmt: skip
 LEAKAGE_MW = {
     "array": 2.0, "ifmap_buffer": 0.5, "weight_buffer": 0.5, "psum_buffer": 0.5, "psum_engine": 1.0,

@@ -26,10 +26,10 @@ from accelsim.mapping.vector import VectorProblem, vector_flows
 from accelsim.program.mac import MacProgram, mac_program
 from accelsim.program.vector import vector_program
 from accelsim.spec.models import ArchSpec
+from accelsim.validate.walk import Walk, walk
+from accelsim.validate.walked_flows import Key, Numbers, demand_bits, walked_flows
 from tests.formula.test_counts import probe
 from tests.reference.cases import chain_case_of, chain_machine_of, chained_nest_of, drawn
-from tests.reference.flows import Key, Numbers, demand_bits, walked_flows
-from tests.reference.walk import Walk, walk
 
 
 def _flow_table(problem: Problem, mapping: Mapping, machine: Machine) -> dict[Key, Numbers]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from accelsim.mapping.im2col import distinct_inputs
 from accelsim.mapping.problem import conv_problem
 from accelsim.schemes import PsumScheme
+from accelsim.validate.walk import conv_inputs
 from accelsim.workload.trace import ConvDims
-from tests.reference.walk import conv_inputs
 
 Chunk = tuple[int, int]  # start, extent
 

@@ -21,9 +21,9 @@ from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_pro
 from accelsim.mapping.traffic import array_tiling, mac_flows
 from accelsim.program.mac import mac_program
 from accelsim.schemes import PsumScheme
+from accelsim.validate.walk import walk
 from accelsim.workload.trace import ConvDims, MatmulDims
 from tests.reference.cases import arch, drawn, problem_of
-from tests.reference.walk import walk
 
 MATMUL = {"rows": ({"dim": "n"},), "cols": ({"dim": "k"},)}
 ROWS = ({"dim": "r"}, {"dim": "k"})

@@ -132,6 +132,10 @@ def test_long_programs_are_timed_by_their_period(monkeypatch: pytest.MonkeyPatch
         for name in ("compute_cycles", "unit_cycles", "dram_bits", "macs", "lane_macs"):
             assert dataclasses.asdict(periodic)[name] == exact[name]
         assert [use.busy_fs for use in periodic.resources] == [use.busy_fs for use in whole.resources]
+        for found in (whole, periodic, timing.estimate_mac(problem, mapping, flows, machine)):
+            waited = [fs for _, fs in found.stalls]
+            assert sum(waited) == found.makespan_fs - found.compute_cycles * machine.period_fs
+            assert min(waited) >= 0
         compared.append(periodic.makespan_fs / whole.makespan_fs - 1)
 
     check()

@@ -113,7 +113,7 @@ COMMANDS = {
         (*RUN, "--set", "arch.buffers.ifmap=64"), ("arch.buffers.ifmap: found 64", "mapping")
     ),
     "override with a unit": Case((*RUN, "--set", "arch.technology.clock_mhz=1GHz"), ("clock_mhz: found", "write 1;")),
-    "override nested deep": Case((*RUN, "--set", f"arch{'.a' * 50}=1"), ("nested over 32 deep", "four levels")),
+    "override nested deep": Case((*RUN, "--set", f"arch{'.a' * 50}=1"), ("nested over 32 deep", "six levels")),
     "override of a list item": Case((*RUN, "--set", "arch.psum_engine.bits[0]=4"), ("bits[0]", "did you mean 'bits'?")),
     "report over its spec": Case(
         ("area", "specs/too_slow.yaml", "--json", "specs/too_slow.yaml"), ("specs/too_slow.yaml: output", "use .json")

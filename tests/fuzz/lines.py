@@ -122,8 +122,25 @@ def specs(draw: Draw) -> dict[str, Any]:
                  "latency_ns": draw(st.sampled_from((0.0, 0.1, 100.0, 1e6)))},
         "lut_unit": {"lanes": draw(st.sampled_from((1, 3, 1024))), "entries": draw(st.sampled_from((2, 8, 256)))},
         "vector_unit": {"lanes": draw(st.sampled_from((1, 7, 1024)))},
-        "mapping": {"spill": draw(st.sampled_from(("through", "bypass")))},
+        "mapping": {
+            "spill": draw(st.sampled_from(("through", "bypass"))),
+            "prefetch": draw(st.sampled_from(("none", "weights"))),
+            "fusion": draw(st.sampled_from(("none", "attention", "auto"))),
+        },
     }  # fmt: skip
+    grade = draw(st.sampled_from((None, None, "lpddr3_1600", "lpddr5_6400", "ddr4_3200", "hbm3_6400")))
+    if grade:
+        spec["dram"] = {
+            "kind": grade.split("_")[0],
+            "timing": grade,
+            "channels": draw(st.sampled_from((1, 3, 4096))),
+            "bytes_between_turnarounds": draw(st.sampled_from((None, 64, 1 << 30))),
+        }
+    if draw(st.booleans()):
+        spec["memories"] = draw(_memories(max(operand, accumulator), burst))
+        for name, operand_name in (("ifmap", "ifmap"), ("weight", "weight"), ("psum_ofmap", "psum")):
+            if any(operand_name in memory["holds"] for memory in spec["memories"]) and draw(st.booleans()):
+                spec["buffers"][name] = None
     narrow = [bits for bits in (2, 4, 8, 15) if bits < accumulator]
     if draw(st.booleans()):
         spec["psum_engine"] = {"bits": narrow, "group_sizes": [1, 2, 16]}
@@ -139,6 +156,14 @@ def _buffers(draw: Draw, narrowest: int, burst: int) -> dict[str, Any]:
     port = st.sampled_from((1, 7, 64, 1000, 8192))
     return {"capacity_kib": words * word / 8192, "word_bits": word, "read_bits_per_cycle": draw(port),
             "write_bits_per_cycle": draw(port)}  # fmt: skip
+
+
+@st.composite
+def _memories(draw: Draw, narrowest: int, burst: int) -> list[dict[str, Any]]:
+    """One to three memories, each of one operand or more."""
+    holds = st.lists(st.sampled_from(("ifmap", "weight", "psum")), min_size=1, max_size=3, unique=True)
+    names = [f"level{number}" for number in range(draw(st.integers(1, 3)))]
+    return [{"name": name, "holds": draw(holds), **draw(_buffers(narrowest, burst))} for name in names]
 
 
 @st.composite

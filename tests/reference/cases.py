@@ -7,7 +7,6 @@ strategies would mostly give the simplest cases, and still shrunk to the smalles
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,17 +16,14 @@ from hypothesis import strategies as st
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.sram import Sram
-from accelsim.mapping.nest import Loop, Mapping, Node, Store
-from accelsim.mapping.problem import OPERANDS, OperandName, Problem, conv_problem, matmul_problem
-from accelsim.schemes import PsumScheme
+from accelsim.mapping.nest import Mapping, Node, Store
+from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.spec.models import ArchSpec, SpatialReduction
-from accelsim.workload.trace import ConvDims, MatmulDims
+from accelsim.validate.random_nests import LEVELS, RULES, nest_of, problem_of
 
-MOST_MACS = 1200
 LARGEST_SIZE = 12
-LEVELS = ("far", "near")
+ARRAYS = ("adder_tree", "systolic", "pe_grid")
 DATAFLOWS = ("weight_stationary", "input_stationary", "output_stationary")
-RULES: tuple[SpatialReduction, ...] = ("flatten_crs", "channels_only", "nested")
 MATMUL_DIMS, CONV_DIMS = ("b", "g", "m", "k", "n"), ("groups", "n", "p", "q", "c", "r", "s", "k")
 
 Case = TypeVar("Case")
@@ -37,62 +33,6 @@ def drawn(build: Callable[[random.Random, int], Case]) -> st.SearchStrategy[Case
     """Cases of `build(rng, size)`, sizes 1..LARGEST_SIZE."""
     sizes = st.sampled_from(range(1, LARGEST_SIZE + 1))
     return st.builds(lambda size, seed: build(random.Random(seed), size), sizes, st.integers(0, 2**48))
-
-
-def psum_scheme(rng: random.Random) -> PsumScheme:
-    if rng.random() < 0.4:
-        return PsumScheme(rng.choice([16, 24, 32]))
-    return PsumScheme(rng.choice([4, 7, 8]), rng.randint(1, 4))
-
-
-def problem_of(rng: random.Random, size: int, rules: Sequence[SpatialReduction] = RULES) -> Problem:
-    """A matmul or conv of at most MOST_MACS, extents up to about `size`; a conv walked by one of the rules."""
-    while True:
-        problem = _matmul(rng, size) if rng.random() < 0.5 else _conv(rng, size, rng.choice(rules))
-        if math.prod(extent for _, extent in problem.extents) <= MOST_MACS:
-            return problem
-
-
-def _matmul(rng: random.Random, size: int) -> Problem:
-    b, g = rng.choice([(1, 1), (1, 1), (2, 1), (1, 3), (2, 2)])
-    m, k, n = (rng.randint(1, size) for _ in range(3))
-    return matmul_problem(MatmulDims(b, g, m, k, n), *_widths(rng), psum_scheme(rng), bias_values=rng.choice([0, n]))
-
-
-def _conv(rng: random.Random, size: int, rule: SpatialReduction) -> Problem:
-    """Strided, grouped, depthwise, dilated, padded; a kernel may be larger than its input."""
-    n, groups, c, k = rng.choice([(1, 1, 2, 3), (1, 1, 3, 2), (2, 1, 1, 2), (1, 2, 2, 1), (1, 3, 1, 1), (1, 1, 5, 1)])
-    most = min(size, 4)
-    (r, s), (p, q) = ((rng.randint(1, min(most, 3)), rng.randint(1, most)) for _ in range(2))
-    limits = ((1, 3), (0, 2), (1, 2))
-    stride, padding, dilation = ((rng.randint(low, high), rng.randint(low, high)) for low, high in limits)
-    h, w = (
-        max(1, (out - 1) * step + dil * (taps - 1) + 1 - 2 * pad) + rng.randint(0, 1)
-        for out, step, dil, taps, pad in zip((p, q), stride, dilation, (r, s), padding, strict=True)
-    )
-    conv = ConvDims(n, groups, c, k, h, w, r, s, stride, padding, dilation)
-    return conv_problem(conv, *_widths(rng), psum_scheme(rng), rule, bias_values=rng.choice([0, groups * k]))
-
-
-def _widths(rng: random.Random) -> tuple[int, int, int]:
-    ifmap, weight, ofmap = (rng.choice([3, 4, 8, 16]) for _ in range(3))
-    return ifmap, weight, ofmap
-
-
-def nest_of(rng: random.Random, size: int, rules: Sequence[SpatialReduction] = RULES) -> tuple[Problem, Mapping]:
-    """Any loops in any order (steps need not divide, nor shrink), storage anywhere among them."""
-    problem = problem_of(rng, size, rules)
-    extents = dict(problem.extents)
-    dims = [dim for dim, extent in problem.extents if extent > 1] or [problem.row]
-    nodes: list[Node] = []
-    for _ in range(rng.randint(0, min(size, 7))):
-        dim = rng.choice(dims)
-        nodes.append(Loop(dim, rng.randint(1, max(1, extents[dim] - 1))))
-    for operand in OPERANDS:
-        inner = rng.randint(0, len(nodes))
-        nodes.insert(inner, Store(operand, LEVELS[1]))
-        nodes.insert(rng.randint(0, inner), Store(operand, LEVELS[0]))
-    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS)))
 
 
 def arch(array: dict[str, Any], spill: str = "through", latency_ns: float = 0.0, kib: float = 256.0) -> ArchSpec:
@@ -119,9 +59,9 @@ def _full_size(spec: str) -> Machine:
     return build_machine(ArchSpec.model_validate_json(spec))
 
 
-def machine_of(rng: random.Random) -> tuple[ArchSpec, Machine]:
+def machine_of(rng: random.Random, kinds: Sequence[str] = ARRAYS) -> tuple[ArchSpec, Machine]:
     """An array a few lanes wide with buffers of a few words, far below what a spec may say."""
-    kind = rng.choice(["adder_tree", "systolic", "pe_grid"])
+    kind = rng.choice(kinds)
     array: dict[str, Any] = {"kind": kind, "dataflow": rng.choice(DATAFLOWS)}
     if kind == "adder_tree":
         array |= {lanes: rng.randint(1, 4) for lanes in ("po", "pci", "pco")}

@@ -43,7 +43,7 @@ def test_json_has_the_promised_keys(document: dict[str, object]) -> None:
             "tops_per_w", "assumed_energy_share",
         },
         "rows": {"op", "block", "operand", "action", "count", "bits", "energy_pj"},
-        "ops": {"name", "kind", "macs", "cycles", "compute_cycles", "stall_cycles", "energy_pj", "bound_by"},
+        "ops": {"name", "kind", "macs", "cycles", "compute_cycles", "stall_cycles", "stalls", "energy_pj", "bound_by"},
     }  # fmt: skip
     assert {"schema_version", "provenance", *promised} <= set(document)
     assert promised["totals"] <= set(document["totals"])
@@ -59,6 +59,7 @@ def test_json_parts_sum_to_totals(document: dict[str, object]) -> None:
     assert sum(op["macs"] for op in document["ops"]) == totals["macs"] == document["macs"]["trace"]
     assert sum(op["cycles"] for op in document["ops"]) == totals["cycles"]
     assert all(op["compute_cycles"] + op["stall_cycles"] == op["cycles"] for op in document["ops"])
+    assert all(sum(op["stalls"].values()) == op["stall_cycles"] for op in document["ops"])
     on_die = [block["area_mm2"] for block in document["blocks"] if block["die"] == "logic"]
     assert math.fsum(on_die) == pytest.approx(totals["area_mm2"])
     assert totals["power_mw"] == pytest.approx(totals["energy_pj"] * 1e-9 / totals["latency_s"])

@@ -28,8 +28,8 @@ from accelsim.spec.cross_checks import RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
 SHIPPED = (
-    "apsq_edge_is", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h", "row_stationary_12x14",
-    "shared_l2_edge", "systolic_32x32",
+    "apsq_edge_is", "apsq_edge_lpddr5", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h",
+    "row_stationary_12x14", "shared_l2_edge", "systolic_32x32",
 )  # fmt: skip
 
 GOOD = """\
@@ -113,6 +113,10 @@ BAD = [
     ("dram:\n", "drem:\n", 29, "drem", "no such key", "did you mean 'dram'"),
     ("kind: lpddr4", "kind: lpdr4", 30, "dram.kind", "lpdr4", "did you mean 'lpddr4'"),
     ("burst_bytes: 64", "burst_bytes: 48", 32, "dram.burst_bytes", "power of two", "32 or 64"),
+    ("  bandwidth_gb_per_s: 25.6\n", "", 29, "dram.bandwidth_gb_per_s", "missing", "or timing"),
+    ("burst_bytes: 64", "timing: lpddr4_320", 32, "dram.timing", "lpddr4_320", "did you mean 'lpddr4_3200'"),
+    ("burst_bytes: 64", "timing: hbm2_2000", 32, "dram.timing", "no lpddr4", "timing: lpddr4_3200 or lpddr4_4266"),
+    ("burst_bytes: 64", "channels: 2", 32, "dram.channels", "no dram.timing", "add timing, or remove channels"),
     ("capacity_kib: 128", "capacity_kb: 128", 18, "buffers.weight.capacity_kb", "no such key", "'capacity_kib'"),
     ("capacity_kib: 128", "capacity_kib: 100.3", 18, "buffers.weight.capacity_kib", "words of 64", "whole words"),
     ("word_bits: 64, read", "word_bits: 65, read", 16, "buffers.ifmap.capacity_kib", "words of 65", "whole words"),
@@ -206,6 +210,12 @@ def test_a_malformed_spec_is_one_fault(
 
 # overrides of GOOD, and the fault of the rule they break
 CLASHES = [
+    (["arch.dram.bandwidth_gb_per_s=null"], "arch.dram.bandwidth_gb_per_s", "missing"),
+    (["arch.dram.timing=ddr4_3200"], "arch.dram.timing", "ddr4_3200 is no lpddr4"),
+    (["arch.dram.channels=2"], "arch.dram.channels", "no dram.timing that it could belong to"),
+    (["arch.dram.timing=lpddr4_3200", "arch.dram.channels=2"], "arch.dram.channels", "2 channels of lpddr4_3200"),
+    (["arch.dram.timing=lpddr4_3200", "arch.dram.bytes_between_turnarounds=64", "arch.dram.row_hit_efficiency=0.5"],
+     "arch.dram.bytes_between_turnarounds", "no effect"),
     (["arch.dram.burst_bytes=48"], "arch.dram.burst_bytes", "power of two"),
     (["arch.dram.burst_bytes=4096", "arch.buffers.ifmap.capacity_kib=2"], "arch.buffers.ifmap.capacity_kib", "burst"),
     (["arch.buffers.ifmap=null", "arch.memories.l2.holds=[weight]"], "arch.buffers.ifmap", "on chip holds ifmap"),
@@ -235,7 +245,8 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 
 def test_every_rule_has_a_case() -> None:
-    assert len(RULES) == len(CLASHES) + 2  # the two of a pe_grid are in test_pe_grid_spec.py
+    # The two of a pe_grid are in test_pe_grid_spec.py, the search's in test_map.py.
+    assert len(RULES) == len(CLASHES) + 3
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:

@@ -203,11 +203,37 @@ def test_foreign_channel_is_refused() -> None:
         Program((taker,), (), (Channel("full", "giver", "somebody"),))
 
 
+def test_a_channel_that_nobody_fills_is_a_deadlock() -> None:
+    """`first` comes first and gives tokens elsewhere: they are not taken for those of `never`."""
+    first = _queue("first", [1, 1], signals={"other": (1, 1)})
+    taker = _queue("taker", [1, 1, 1], waits={"never": (1, 1, 1)})
+    tokens = (Channel("other", "first", "taker"), Channel("never", "first", "taker", 2))
+    timeline = run(Program((first, taker), (), tokens))
+    assert timeline.deadlock == ("taker[2] waits for never",)
+    assert _starts(timeline) == [[0, 0], [0, 0, -1]]  # neither holds a resource
+
+
+def test_tokens_of_no_time_come_a_round_later() -> None:
+    """At 0 `spark` is over at once and wakes `early`, listed first; `late`, ready all along, goes before it."""
+    early = _queue("early", [3], ("dram",), waits={"go": (1,)})
+    spark = _queue("spark", [0], signals={"go": (1,)})
+    late = _queue("late", [2], ("dram",))
+    program = Program((early, spark, late), (Resource("dram"),), (Channel("go", "spark", "early"),))
+    assert _starts(run(program)) == [[2], [0], [0]] == step_through(program).start
+
+
+def test_one_name_for_two_queues_is_refused() -> None:
+    with pytest.raises(ValueError, match="two queues are called twin"):
+        Program((_queue("twin", [1]), _queue("twin", [1])), ())
+    with pytest.raises(ValueError, match="at least one server"):
+        Program((_queue("a", [1], ("none",)),), (Resource("none", 0),))
+
+
 def _random_program(seed: int, size: int) -> Program:
     """Up to four queues, resources and channels; waits and signals at random, so many get stuck."""
     rng = random.Random(seed)
     names = [f"q{i}" for i in range(rng.randint(1, 4))]
-    resources = tuple(Resource(f"r{i}", rng.randint(1, 2)) for i in range(rng.randint(1, 3)))
+    resources = tuple(Resource(f"r{i}", rng.randint(1, 3)) for i in range(rng.randint(1, 3)))
     tokens = tuple(
         Channel(f"c{i}", rng.choice(names), rng.choice(names), rng.randint(0, 3)) for i in range(rng.randint(0, 4))
     )

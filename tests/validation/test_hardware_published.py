@@ -11,31 +11,12 @@ from collections.abc import Callable
 import pytest
 
 from accelsim.hardware import sram_table
-from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.technology import Process
-from accelsim.spec.models import ArchSpec
+from accelsim.validate.published import apsq_accelerator
 
 Record = Callable[[str, object], None]
 RAE_AREA_MM2 = 0.086410
 APSQ_ACCELERATOR_MM2 = RAE_AREA_MM2 / 0.0321
-
-
-def apsq_accelerator(node_nm: float = 28.0) -> Machine:
-    """16 x 8 x 8 INT8 MACs with 256 / 128 / 256 KiB buffers: apsq_edge_ws, APSQ as recalled."""
-    port = {"read_bits_per_cycle": 8192, "write_bits_per_cycle": 8192}
-    sizes = {"ifmap": 256.0, "weight": 128.0, "psum_ofmap": 256.0}
-    spec = {
-        "spec_version": 1,
-        "name": "apsq",
-        "technology": {"node_nm": node_nm, "voltage_v": 0.9, "clock_mhz": 500.0},
-        "array": {"kind": "adder_tree", "dataflow": "weight_stationary", "po": 16, "pci": 8, "pco": 8},
-        "buffers": {name: {"capacity_kib": size} | port for name, size in sizes.items()},
-        "psum_engine": {"bits": (8,), "group_sizes": (1, 2, 3, 4)},
-        "dram": {"kind": "ddr3", "bandwidth_gb_per_s": 25.6},
-        "lut_unit": {"lanes": 16},
-        "vector_unit": {"lanes": 64},
-    }
-    return build_machine(ArchSpec.model_validate(spec))
 
 
 def test_psum_engine_area_beside_the_published_engine(record_property: Record) -> None:
@@ -107,7 +88,7 @@ def test_dram_over_sram_energy(record_property: Record) -> None:
         machine = apsq_accelerator(node)
         buffer = machine.psum_buffer
         per_bit = sum(action.energy_pj.value for action in buffer.actions.values()) / 2 / buffer.word_bits
-        ratios[node] = machine.dram.actions["access"].energy_pj.value / per_bit
+        ratios[node] = machine.dram.pj_per_bit.value / per_bit
         record_property(f"dram_over_sram_{node:g}nm", ratios[node])
     assert ratios[45.0] == pytest.approx(46.7, abs=0.1)
     assert ratios[28.0] == pytest.approx(73.3, abs=0.1)

@@ -1,45 +1,105 @@
-"""Systolic compute cycles and SRAM reads against SCALE-Sim 3.0.0, exactly, on square arrays.
+"""Systolic compute cycles and SRAM accesses against SCALE-Sim 3.0.0, exactly, on square arrays.
 
-Closed forms of its compute cycles (they match its own runs): F (T + R + C - 2) output stationary,
-F (T + 2R + C - 2) weight and input stationary; its report prints one less. The `oracles` tests run the
-simulator itself. Tolerance: 0 cycles, with serial weight loads and full edge folds.
+Its recorded runs (`accelsim validate`), and its closed forms on layers too large to run it on: F (T + R +
+C - 2) cycles output stationary, F (T + 2R + C - 2) weight and input stationary. Tolerance: 0 cycles, with
+serial weight loads and full edge folds. The `oracles` tests run the simulator itself again.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import math
-from pathlib import Path
+from collections import Counter
 
 import pytest
 
-from accelsim.report import Report
+from accelsim.mapping.problem import Problem, conv_problem
+from accelsim.schemes import PsumScheme
 from accelsim.simulation import simulate
-from accelsim.spec.models import ArchSpec
-from accelsim.workload import load_trace
+from accelsim.validate import scalesim
+from accelsim.validate.machines import square_systolic
+from accelsim.validate.record_scalesim import Run, record, topology_path
+from accelsim.validate.recording import recorded
+from accelsim.validate.row import Row
+from accelsim.validate.walk import conv_inputs
+from accelsim.workload import ConvDims, MatmulDims, VectorDims, load_trace
 
-LAYERS = [(128, 768, 768), (128, 768, 3072), (128, 64, 128), (20, 24, 40), (7, 9, 5), (1, 300, 70), (33, 31, 65)]
-SRAM_SIZE = 8
-LONG_NAMES = {"os": "output_stationary", "ws": "weight_stationary", "is": "input_stationary"}
+LARGE = [(128, 768, 768), (128, 768, 3072), (512, 64, 512), (3136, 576, 64)]
 
 
-def simulated(size: int, dataflow: str, layer: tuple[int, int, int]) -> Report:
-    buffer = {"capacity_kib": 32768.0, "read_bits_per_cycle": 1 << 20, "write_bits_per_cycle": 1 << 20}
-    spec = ArchSpec.model_validate(
-        {
-            "spec_version": 1,
-            "name": "square",
-            "technology": {"node_nm": 28.0, "voltage_v": 0.9, "clock_mhz": 500.0},
-            "array": {"kind": "systolic", "dataflow": LONG_NAMES[dataflow], "rows": size, "cols": size},
-            "buffers": {"ifmap": buffer, "weight": buffer, "psum_ofmap": buffer},
-            "dram": {"kind": "lpddr4", "bandwidth_gb_per_s": 25.6},
-            "lut_unit": {"lanes": 1},
-            "vector_unit": {"lanes": 1},
-        }
-    )
-    return simulate(spec, load_trace("matmul:{}x{}x{}".format(*layer)))
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return list(scalesim.rows(recorded("scalesim")))
+
+
+def test_enough_was_recorded(rows: list[Row]) -> None:
+    cycles = [row for row in rows if row.what == "compute cycles"]
+    kinds = Counter((row.case.split("/")[0], row.case.split()[-1]) for row in cycles)
+    assert len(cycles) == len({row.case for row in cycles}) >= 250
+    assert min(kinds.values()) >= 30, kinds
+    assert not any(row["stall_cycles"] for row in recorded("scalesim").rows)
+
+
+def test_every_row_without_a_note_is_equal(rows: list[Row]) -> None:
+    plain = [row for row in rows if not row.note]
+    assert all(row.tolerance_pct == 0 for row in plain)
+    assert [row for row in plain if row.ours != row.reference] == []
+    assert len(plain) > 0.95 * len(rows)
+    assert all(row.ours < row.reference for row in rows if row.note)
+
+
+def test_kept_tiles_explain_the_whole_difference(rows: list[Row]) -> None:
+    """Where our array keeps a psum, SCALE-Sim writes it once for every chunk of the reduction."""
+    kept = [row for row in rows if row.note.startswith("kept")]
+    assert len(kept) >= 10
+    for row in kept:
+        assert row.what == "psum_ofmap SRAM writes"
+        extents, size = _extents(row.case)
+        assert row.ours == extents["m"] * extents["n"]
+        assert row.reference == row.ours * math.ceil(extents["k"] / size)
+
+
+def test_shared_inputs_explain_the_whole_difference(rows: list[Row]) -> None:
+    """Ours is the number of distinct inputs of every stationary tile, listed one by one."""
+    shared = [row for row in rows if row.note.startswith("an input")]
+    assert len(shared) >= 10
+    for row in shared:
+        extents, size = _extents(row.case)
+        problem = _problem(row.case)
+        distinct = 0
+        for pixel in range(0, extents["m"], size):
+            for tap in range(0, extents["k"], size):
+                ranges = {
+                    "groups": (0, 1),
+                    "pq": (pixel, min(pixel + size, extents["m"])),
+                    "rsc": (tap, min(tap + size, extents["k"])),
+                }
+                distinct += len(set(conv_inputs(problem, ranges)))
+        assert row.ours == distinct
+        assert row.reference == extents["m"] * extents["k"]
+
+
+def _extents(case: str) -> tuple[dict[str, int], int]:
+    """m, k, n of the layer (as im2col makes it) and the array's size, from the topology file."""
+    _, square, _ = case.split()
+    dims = _dims(case)
+    if isinstance(dims, ConvDims):
+        extents = {"m": dims.p * dims.q, "k": dims.r * dims.s * dims.c, "n": dims.k}
+    else:
+        extents = {dim: getattr(dims, dim) for dim in "mkn"}
+    return extents, int(square.split("x")[0])
+
+
+def _dims(case: str) -> ConvDims | MatmulDims:
+    topology, layer = case.split()[0].split("/")
+    (dims,) = (op.dims for op in load_trace(topology_path(topology)).phases[0].ops if op.name == layer)
+    assert not isinstance(dims, VectorDims)
+    return dims
+
+
+def _problem(case: str) -> Problem:
+    dims = _dims(case)
+    assert isinstance(dims, ConvDims)
+    return conv_problem(dims, 8, 8, 8, PsumScheme(32), "flatten_crs")
 
 
 def closed_form(size: int, dataflow: str, layer: tuple[int, int, int]) -> int:
@@ -50,99 +110,37 @@ def closed_form(size: int, dataflow: str, layer: tuple[int, int, int]) -> int:
     return folds * (stream + load + 2 * size - 2)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32])
-@pytest.mark.parametrize("dataflow", LONG_NAMES)
-@pytest.mark.parametrize("layer", LAYERS)
-def test_compute_cycles(size: int, dataflow: str, layer: tuple[int, int, int]) -> None:
-    assert simulated(size, dataflow, layer).ops[0].compute_cycles == closed_form(size, dataflow, layer)
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("dataflow", scalesim.DATAFLOWS)
+@pytest.mark.parametrize("layer", LARGE)
+def test_closed_forms_on_large_layers(size: int, dataflow: str, layer: tuple[int, int, int]) -> None:
+    spec = square_systolic(size, scalesim.DATAFLOWS[dataflow])
+    report = simulate(spec, load_trace("matmul:{}x{}x{}".format(*layer)))
+    assert report.ops[0].compute_cycles == closed_form(size, dataflow, layer)
 
 
-@pytest.mark.parametrize("dataflow", LONG_NAMES)
-@pytest.mark.parametrize("layer", [layer for layer in LAYERS if min(layer) > SRAM_SIZE])
-def test_sram_values(dataflow: str, layer: tuple[int, int, int]) -> None:
-    """Values read into the array and written out of it, by SCALE-Sim's formulas, psum re-reads left out.
-
-    Where the loop over the third operand has one trip a tile stays in the array, and SCALE-Sim, which
-    reloads it for each fold, reads more: those cases are left to `test_stationary_tiles_are_kept`.
-    """
-    m, k, n = layer
-    folds_m, folds_n, folds_k = (math.ceil(extent / SRAM_SIZE) for extent in (m, n, k))
-    reads = {
-        "os": (m * k * folds_n, n * k * folds_m, m * n),
-        "ws": (m * k * folds_n, k * n, m * n * folds_k),
-        "is": (m * k, k * n * folds_m, m * n * folds_k),
-    }[dataflow]
-    rows = {(row.block, row.operand, row.action): row for row in simulated(SRAM_SIZE, dataflow, layer).rows}
-    psums = rows.get(("psum_buffer", "psum", "write"))
-    writes = rows["psum_buffer", "ofmap", "write"].bits_useful // 8 + (psums.bits_useful // 32 if psums else 0)
-    read = [rows[f"{name}_buffer", name, "read"].bits_useful // 8 for name in ("ifmap", "weight")]
-    assert (*read, writes) == reads
-
-
-def test_stationary_tiles_are_kept() -> None:
-    # One row chunk: a weight-stationary psum never has to leave the accumulator.
-    rows = simulated(8, "ws", (1, 300, 70)).rows
-    assert not [row for row in rows if row.operand == "psum"]
-
-
-CONFIG = """[general]
-run_name = run
-[architecture_presets]
-ArrayHeight: {size}
-ArrayWidth: {size}
-IfmapSramSzkB: 512
-FilterSramSzkB: 512
-OfmapSramSzkB: 512
-IfmapOffset: 0
-FilterOffset: 10000000
-OfmapOffset: 20000000
-Dataflow : {dataflow}
-Bandwidth : 1000
-ReadRequestBuffer: 64
-WriteRequestBuffer: 64
-[layout]
-IfmapCustomLayout: False
-IfmapSRAMBankBandwidth: 10
-IfmapSRAMBankNum: 10
-IfmapSRAMBankPort: 2
-FilterCustomLayout: False
-FilterSRAMBankBandwidth: 10
-FilterSRAMBankNum: 10
-FilterSRAMBankPort: 2
-[sparsity]
-SparsitySupport : false
-SparseRep : ellpack_block
-OptimizedMapping : false
-BlockSize : 8
-RandomNumberGeneratorSeed : 40
-[run_presets]
-InterfaceBandwidth: CALC
-UseRamulatorTrace: False
-"""
-
-
-def scalesim_cycles(size: int, dataflow: str, layer: tuple[int, int, int], folder: Path) -> int:
-    from scalesim.scale_sim import scalesim
-
-    m, k, n = layer
-    config, topology, layout = (folder / name for name in ("arch.cfg", "gemm.csv", "layout.csv"))
-    config.write_text(CONFIG.format(size=size, dataflow=dataflow))
-    topology.write_text(f"Layer, M, N, K,\ngemm, {m}, {n}, {k},\n")
-    layout.write_text("Layer name," + ",".join(f"x{i}" for i in range(18)) + ",\ngemm," + ",".join(["1"] * 18) + ",\n")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        run = scalesim(
-            save_disk_space=True, verbose=False, config=str(config), topology=str(topology), layout=str(layout),
-            input_type_gemm=True,
-        )  # fmt: skip
-        run.run_scale(top_path=str(folder / "out"))
-    with (folder / "out/run/COMPUTE_REPORT.csv").open() as file:
-        (row,) = csv.DictReader(file, skipinitialspace=True)
-    return int(row["Total Cycles"])
+@pytest.mark.parametrize("dataflow", scalesim.DATAFLOWS)
+@pytest.mark.parametrize("size", [8, 16])
+def test_the_recording_follows_the_closed_forms(size: int, dataflow: str) -> None:
+    """The file holds what the peer's own formulas say, so it is no copy of our numbers."""
+    for row in recorded("scalesim").rows:
+        if (row["size"], row["dataflow"]) == (size, dataflow):
+            case = f"{row['topology']}/{row['layer']} {size}x{size} {dataflow}"
+            extents, _ = _extents(case)
+            layer = extents["m"], extents["k"], extents["n"]
+            assert int(row["total_cycles"]) + 1 == closed_form(size, dataflow, layer)
 
 
 @pytest.mark.oracles
-@pytest.mark.parametrize("dataflow", LONG_NAMES)
-@pytest.mark.parametrize("layer", [(20, 24, 40), (7, 9, 5), (33, 31, 65), (64, 64, 64)])
-def test_scalesim_itself(dataflow: str, layer: tuple[int, int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("dataflow", scalesim.DATAFLOWS)
+@pytest.mark.parametrize(
+    ("topology", "layers"), [("gemm", ("ragged_24", "ragged_33")), ("conv", ("strided_3x3", "large_5x5"))]
+)
+def test_scalesim_itself(topology: str, layers: tuple[str, ...], dataflow: str) -> None:
     pytest.importorskip("scalesim")
-    assert simulated(8, dataflow, layer).ops[0].compute_cycles == scalesim_cycles(8, dataflow, layer, tmp_path) + 1
+    kept = {(row["topology"], row["layer"], row["size"], row["dataflow"]): row for row in recorded("scalesim").rows}
+    live = record([Run(topology, 8, dataflow, layers)])
+    assert [row["layer"] for row in live.rows] == list(layers)
+    for row in live.rows:
+        assert row == kept[row["topology"], row["layer"], row["size"], row["dataflow"]]
+    assert all(row.ok for row in scalesim.rows(live))

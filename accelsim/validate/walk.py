@@ -245,11 +245,11 @@ def conv_inputs(problem: Problem, ranges: Ranges) -> Iterator[Element]:
     elif "rs" in ranges:
         reductions = [(at // conv.s, at % conv.s, c) for at in range(*ranges["rs"]) for c in range(*ranges["c"])]
     else:
-        reductions = list(itertools.product(*(range(*ranges[dim]) for dim in "rsc")))
+        reductions = [(r, s, c) for r, s, c in itertools.product(*(range(*ranges[dim]) for dim in "rsc"))]
     if "pq" in ranges:
         pixels = [(at // (out_h * out_w), at // out_w % out_h, at % out_w) for at in range(*ranges["pq"])]
     else:
-        pixels = list(itertools.product(*(range(*ranges[dim]) for dim in "npq")))
+        pixels = [(image, p, q) for image, p, q in itertools.product(*(range(*ranges[dim]) for dim in "npq"))]
     for group in range(*ranges["groups"]):
         for image, p, q in pixels:
             for r, s, c in reductions:

@@ -8,7 +8,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.problem import OperandName, Problem
-from tests.reference.walk import NodeWalk, Walk, words_of
+from accelsim.validate.walk import NodeWalk, Walk, words_of
 
 PerTile = Callable[[int], int]
 Key = tuple[str, str, str]  # block, operand, action
@@ -45,7 +45,8 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
     if isinstance(machine.array, PeGrid):
         bits, passes = machine.array.accumulator_bits, walked.nodes["output", "array"].passes()
         table.add(("array", "psum", "pass"), passes, passes, bits, passes * bits)
-    for operand, bits in (("ifmap", problem.ifmap_bits), ("weight", problem.weight_bits)):
+    inputs: tuple[tuple[OperandName, int], ...] = (("ifmap", problem.ifmap_bits), ("weight", problem.weight_bits))
+    for operand, bits in inputs:
         for upper, lower, log in _boundaries(machine, walked, operand):
             _end(table, machine, upper, operand, "read", log.total, bits)
             _end(table, machine, lower, operand, "write", log.total, bits)

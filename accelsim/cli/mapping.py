@@ -1,0 +1,86 @@
+"""`accelsim map`: the mappings of a workload's ops, as a table and as a file to replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accelsim.cli.common import check_outputs, progress_bar, set_option, show, wrote
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from accelsim.map_workload import MappedOps
+
+EPILOG = """\b
+Examples:
+  accelsim map apsq_edge_ws bert_base --set arch.array.dataflow=search --out mapping.yaml
+  accelsim simulate apsq_edge_ws bert_base --set arch.array.dataflow=search --mapping mapping.yaml
+  accelsim map apsq_edge_ws matmul:128x768x3072 --set arch.mapping.tiles=searched --set arch.mapping.objective=latency
+
+\b
+Keys that matter here:
+  arch.array.dataflow=search         any loop order (adder_tree)
+  arch.mapping.tiles=searched        the best tiles that keep the dataflow's operand in the array
+  arch.mapping.objective             energy, latency or edp
+  arch.mapping.search_budget         mappings counted per op before the best so far is taken
+  arch.mapping.search_tolerance      how far from the best still counts as proved
+
+"proved" says that no mapping of the map space is better by more than the gap. Searches are kept under
+$XDG_CACHE_HOME/accelsim/mappings; ACCELSIM_MAPPING_CACHE=off leaves the disk alone."""
+
+
+@click.command("map", epilog=EPILOG)
+@click.argument("arch")
+@click.argument("workload")
+@click.option("--out", "out_path", type=click.Path(path_type=Path), metavar="F.yaml", help="Write the mappings.")
+@set_option("arch.array.dataflow=search")
+def map_(arch: str, workload: str, out_path: Path | None, overrides: tuple[str, ...]) -> None:
+    """Map every matmul and conv of WORKLOAD on ARCH."""
+    check_outputs(((out_path, (".yaml", ".yml")),), (arch, workload))
+    from accelsim.map_workload import map_workload
+    from accelsim.mapping.mapping_file import save_mappings
+    from accelsim.spec import load_arch, split_overrides
+    from accelsim.workload import load_trace, workload_overrides
+
+    arch_sets, workload_sets = split_overrides(overrides)
+    spec = load_arch(arch, arch_sets)
+    trace = workload_overrides(load_trace(workload), workload_sets)
+    with progress_bar("mapping") as progress:
+        file, groups = map_workload(spec, trace, progress)
+    show(*_page(groups))
+    if out_path is not None:
+        save_mappings(file, out_path)
+        wrote(out_path)
+
+
+def _page(groups: list[MappedOps]) -> list[RenderableType]:
+    from accelsim.mapping.placement import Infeasible
+    from accelsim.report.terminal import ENERGY_UNITS, TIME_UNITS, count_text, scaled_text, table
+
+    rows, failed = [], []
+    for group in groups:
+        name, times = group.ops[0].partition("/")[2], f"x{len(group.ops)}"
+        if isinstance(group.found, Infeasible):
+            why = group.found
+            found = f"{why.demand:,} {why.unit} needed, {why.bound:,} there (short of {why.gap:,})"
+            failed.append((name, times, why.resource, found, why.lever))
+            continue
+        search = group.found.search
+        if search is None:
+            rows.append((name, times, "placed", "", "", "", ""))
+            continue
+        rows.append(
+            (
+                name, times, scaled_text(search.energy_pj, ENERGY_UNITS),
+                scaled_text(search.latency_fs / 1e15, TIME_UNITS),
+                "proved" if search.proved else search.stop_reason, f"{search.gap:.2%}", count_text(search.counted),
+            )
+        )  # fmt: skip
+    columns = ("op", ">", ">energy", ">time", "stopped", ">gap at most", ">mappings")
+    page = [table(f"Mappings of {len(rows)} kinds of op, by the closed form", columns, rows)]
+    if failed:
+        page.append(table("Ops that cannot be mapped", ("op", ">", "resource", "found", "what to change"), failed))
+    return page

@@ -1,0 +1,206 @@
+"""Lower bounds of all mappings with given loop orders, storage and trips, whatever their tile sizes.
+
+Traffic is bounded by values: words and bursts are at least values / values per word. An operand is
+fetched once per trip of every loop that it does not depend on outside the last one that it does; the
+part of it that may lie in an outer chunk of one array width, where the inner loop does not exist, is
+counted without that loop's trips. What does not fit with the smallest tiles of the given trips never
+fits. In a chain of several memories the cheapest stands for the one used.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numba
+
+from accelsim.mapping.search.count import words_of
+from accelsim.mapping.search.place import score_of
+
+
+@no_type_check
+@numba.njit(cache=True)
+def array_cycles(t):
+    """Cycles that no mapping goes below: full pieces, and a systolic array's folds."""
+    pieces, stream, folds = 1.0, 1.0, 1.0
+    for d in range(t.dims):
+        parts = -(-t.extents[d] // t.widths[d])
+        pieces *= parts
+        stream *= parts if d == t.row or d == t.column else t.extents[d]
+        folds *= parts if t.stationary < 0 or t.relevant[t.stationary, d] else 1
+    if t.stationary < 0:
+        return pieces
+    return stream + (0 if t.trimmed else folds * (t.load_cycles + t.rows + t.cols - 2))
+
+
+@no_type_check
+@numba.njit(cache=True)
+def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
+    """Times each value of an operand enters (or leaves) the array, on average.
+
+    `ragged` (dims,): the last outer chunk may be no wider than the array.
+    """
+    last, plain = -1, 1.0
+    for q in range(outers):
+        if t.relevant[x, outer[q]]:
+            last = q
+    for q in range(last):
+        if not t.relevant[x, outer[q]]:
+            plain *= trips[outer[q]]
+    most, times = plain, 1.0
+    for d in range(t.dims):
+        if not t.relevant[x, d]:
+            times *= trips[d]
+    for q in range(inners):
+        a = inner[q]
+        pieces = -(-t.extents[a] // t.widths[a])
+        if not t.relevant[x, a]:
+            times *= max(1.0, pieces / trips[a])
+        elif pieces > 1 and trips[a] < pieces:
+            whole = 1.0
+            if ragged[a] and trips[a] > 1:
+                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+            most = max(most, whole * times + (1.0 - whole) * plain)
+    return most
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _per_value(per_word):
+    return 1.0 / per_word if per_word > 0 else -float(per_word)
+
+
+@no_type_check
+@numba.njit(cache=True)
+def array_prices(t, prices):
+    """Fill `prices` (3, 2): per operand, energy of a value per visit of the array, and per fetch from DRAM.
+
+    Outputs: per visit but the last.
+    """
+    for x in range(3):
+        prices[x, 0], prices[x, 1] = 1e300, 1e300
+        for level in range(t.levels[x]):
+            if x < 2:
+                word = _per_value(t.per_word[x, level])
+                read, write = word * t.read_pj[x, level], word * t.write_pj[x, level]
+            else:
+                read = _per_value(t.psum_per_word[level]) * (t.read_pj[x, level] + t.write_pj[x, level])
+                write = read
+            prices[x, 0], prices[x, 1] = min(prices[x, 0], read), min(prices[x, 1], write)
+    dram = 2 * t.bits[3] * t.dram_pj_per_bit
+    if t.bypass:
+        prices[2, 0], prices[2, 1] = min(prices[2, 0], dram), 0.0
+    else:
+        prices[2, 1] += dram
+    prices[2, 0] += t.requantise_pj + t.dequantise_pj
+    prices[0, 1] += t.bits[0] * t.dram_pj_per_bit
+    prices[1, 1] += t.bits[1] * t.dram_pj_per_bit
+
+
+@no_type_check
+@numba.njit(cache=True)
+def once_pj(t):
+    """Energy that every mapping has: MACs, and each finished output out through the cheapest memory."""
+    best = 0.0 if t.bypass else 1e300
+    for level in range(t.levels[2]):
+        both = t.read_pj[2, level] + t.write_pj[2, level]
+        best = min(best, _per_value(t.per_word[2, level]) * both)
+    return t.fixed_pj + t.values[2] * (best + t.bits[2] * t.dram_pj_per_bit)
+
+
+@no_type_check
+@numba.njit(cache=True)
+def array_pj(t, prices, trips, ragged, outer, outers, inner, inners):
+    """Energy of what enters and leaves the array, and the least visits of an output."""
+    energy = 0.0
+    for x in range(3):
+        visits = visits_of_array(t, trips, ragged, x, outer, outers, inner, inners)
+        if x == 2:
+            visits -= 1.0
+        energy += prices[x, 0] * t.values[x] * visits
+    return energy
+
+
+@no_type_check
+@numba.njit(cache=True)
+def fetches(t, trips, ragged, x, outer, outers, inner, position):
+    """Times each value is fetched below the first `position` loops, outer then inner, on average."""
+    if position > outers:
+        return visits_of_array(t, trips, ragged, x, outer, outers, inner, position - outers)
+    last, times = -1, 1.0
+    for q in range(position):
+        if t.relevant[x, outer[q]]:
+            last = q
+    for q in range(last):
+        if not t.relevant[x, outer[q]]:
+            times *= trips[outer[q]]
+    return times
+
+
+@no_type_check
+@numba.njit(cache=True)
+def fits(t, x, trips, low, outer, outers, inner, position, stored):
+    """Whether a tile of sizes `low` (dims,) below `position` loops fits a memory of the operand's chain.
+
+    `stored`: outputs leave the accumulator unfinished, so that a tile holds psums.
+    """
+    values, several = 1, False
+    for d in range(t.dims):
+        if t.relevant[x, d]:
+            size = t.extents[d]
+            for q in range(min(position, outers)):
+                if outer[q] == d:
+                    size, several = low[d], True
+            for q in range(position - outers):
+                if inner[q] == d:
+                    several = several or trips[d] < -(-t.extents[d] // t.widths[d])
+                    size = min(size, t.widths[d])
+            values *= size
+    if x == 0 and t.overlaps:
+        return True  # how many inputs a conv's tile holds is not known from its sizes alone
+    for level in range(t.levels[x]):
+        words = words_of(values, t.per_word[x, level])
+        if x < 2 and several:
+            words *= 2
+        if x == 2 and stored:
+            words = max(words, words_of(values, t.psum_per_word[level]))
+        if words * t.word_bits[t.memory[x, level]] <= t.capacity_bits[t.memory[x, level]]:
+            return True
+    return False
+
+
+@no_type_check
+@numba.njit(cache=True)
+def stores_psums(t, trips, outer, outers):
+    """Whether some output leaves the accumulator unfinished: a loop it depends on stands inside the reduction's."""
+    reduced = False
+    for q in range(outers):
+        if not t.relevant[2, outer[q]]:
+            reduced = True
+        elif reduced:
+            return True
+    inside = False
+    for d in range(t.dims):
+        inside = inside or (t.relevant[2, d] and trips[d] < -(-t.extents[d] // t.widths[d]))
+    return reduced and inside
+
+
+@no_type_check
+@numba.njit(cache=True)
+def bound_of(t, prices, base_pj, base_cycles, trips, ragged, outer, outers, inner, position, objective):
+    """Bound with storage at `position` (3,), above what `base_pj` (once, array) already counts."""
+    energy, bits, steps = base_pj, 0.0, 1.0
+    for x in range(3):
+        times = fetches(t, trips, ragged, x, outer, outers, inner, position[x])
+        if x == 2:
+            if t.bypass:
+                times = 1.0
+            bits += t.values[2] * (t.bits[2] + 2 * (times - 1.0) * t.bits[3])
+            times -= 1.0
+        else:
+            bits += t.values[x] * times * t.bits[x]
+        energy += prices[x, 1] * t.values[x] * times
+    for q in range(outers):
+        steps *= trips[outer[q]]
+    fs = max((base_cycles + steps * t.pipeline_cycles) * t.period_fs, bits * t.dram_fs_per_bit)
+    fs += 2 * t.dram_latency_fs
+    return score_of(energy + fs * t.leakage_pj_per_fs, fs, objective)[0]

@@ -1,0 +1,29 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from accelsim.mapping.nest import Mapping
+
+Objective = Literal["energy", "latency", "edp"]
+StopReason = Literal["proved", "budget"]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best mapping found and what is known of the rest; energy and time by the closed form.
+
+    `gap` bounds how much lower the objective of any mapping of the map space can be, relative to this
+    one: at most the tolerance when `proved`. `counted` mappings were priced.
+    """
+
+    mapping: Mapping
+    objective: Objective
+    energy_pj: float
+    latency_fs: float
+    proved: bool
+    gap: float
+    stop_reason: StopReason
+    counted: int

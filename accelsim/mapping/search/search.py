@@ -1,0 +1,311 @@
+"""The best mapping of a matmul or conv: branch and bound over loop orders, tile sizes and storage.
+
+Map space. Batch dims stand outermost, one array width a trip. Every other dim is split at most once,
+into tiles of any whole number of indices; the loops over tiles stand in any order, and inside them the
+loops over array-sized pieces in any order that the dataflow allows. Each operand is stored below any of
+the tile loops in each memory of its chain; below the last tile loop something is stored. What is
+minimised is `accelsim.mapping.closed_form`.
+
+A cell is an order of tile loops with the trips of each; it has a lower bound (`bound`). Cells are
+opened from the lowest bound on, first with the few tile sizes that pad least, then with every one.
+When no cell left has a bound below the best mapping (less the tolerance), it is proved best (within
+it); when the budget runs out first, the lowest bound of a cell left says how far off the best can be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.closed_form import closed_form
+from accelsim.mapping.dataflow import spatial_widths
+from accelsim.mapping.halo import halo_pairs
+from accelsim.mapping.placement import Infeasible, Spill, tile_bits
+from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.search.explore import branch, class_bound, floor_bound, try_tiles
+from accelsim.mapping.search.halo_tables import halo_record, no_halo, overlaps
+from accelsim.mapping.search.nodes import best_mapping
+from accelsim.mapping.search.orders import Orders, orders_of
+from accelsim.mapping.search.place import SAME
+from accelsim.mapping.search.result import Objective, SearchResult, StopReason
+from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
+from accelsim.mapping.search.tables import tables, used_dims
+from accelsim.report.invariants import BrokenInvariant
+
+DEFAULT_BUDGET = 1_000_000
+"""Mappings counted before the search settles for the best so far."""
+DEFAULT_TOLERANCE = 2e-3
+FIRST_EXCESS, MOST_EXCESS, GROWTH = 1e-3, 1e6, 1.3
+MAX_CELLS = 400_000
+TILES_AT_ONCE = 4096
+BOX_TILES = 64
+MAPPINGS_PER_LOOK = 8
+"""A bound takes about as long as so many mappings."""
+HALO_LOOKS = 512
+"""What counting the input tiles of one pair of a conv's tile sizes takes of the budget."""
+
+
+def search(
+    problem: Problem,
+    machine: Machine,
+    objective: Objective = "energy",
+    spill: Spill = "through",
+    budget: int = DEFAULT_BUDGET,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> SearchResult | Infeasible:
+    """The mapping of least `objective` (energy in pJ, latency, or their product), ties by the second metric.
+
+    `machine.array.dataflow` constrains the orders of array-sized pieces; `search` leaves them free.
+    Deterministic: the budget counts mappings, not time. `tolerance` is how far (relative) from the best
+    a mapping may be to count as proved; 0 asks for the very best. Infeasible names the memory in which
+    not even the smallest tile fits. ValueError for an unknown objective, a budget below 1 or a
+    tolerance outside 0..1.
+    """
+    if objective not in get_args(Objective) or budget < 1 or not 0 <= tolerance < 1:
+        raise ValueError(f"objective {objective!r}, budget {budget}, tolerance {tolerance}")
+    run = _Search(problem, machine, objective, spill, budget, tolerance)
+    run.run()
+    return run.result()
+
+
+class _Search:
+    """One search: its tables, its orders, its best so far."""
+
+    def __init__(
+        self, problem: Problem, machine: Machine, objective: Objective, spill: Spill, budget: int, tolerance: float
+    ) -> None:
+        self.problem, self.machine, self.objective = problem, machine, objective
+        self.widths = spatial_widths(problem, machine.array)
+        self.t = tables(problem, machine, self.widths, spill)
+        dims = int(self.t["dims"][0])
+        self.extents, self.array_widths = (self.t[name][0, :dims].tolist() for name in ("extents", "widths"))
+        self.orders: Orders = orders_of(problem, machine.array.dataflow)
+        self.limit = budget
+        self.spill: Spill = spill
+        self.slack = 1 - max(tolerance, SAME)
+        self.best = no_best()
+        self.scratch = np.zeros(1, SCRATCH)
+        self.code = get_args(Objective).index(objective)
+        self.open_bound = math.inf
+        trips = [_trips(extent) for extent in self.extents] or [[1]]
+        self.sizes = np.array([len(line) for line in trips], np.int64)
+        self.counts = np.array([line + [0] * (max(self.sizes) - len(line)) for line in trips], np.int64)
+        self.dims = used_dims(problem)
+
+    @property
+    def score(self) -> float:
+        return float(self.best["score"][0, 0])
+
+    def run(self) -> None:
+        """Look at ever more cells until those looked at hold every one below the best; then at all their tiles."""
+        floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
+        excess, going = FIRST_EXCESS, True
+        self._stream()
+        if floor >= self.score * self.slack:
+            return
+        while True:
+            below = min(floor * (1 + excess), self.score * self.slack)
+            cells, bounds, complete = self._cells(below)
+            going = self._likely(cells, bounds)
+            if not going or not complete or below >= self.score * self.slack or excess > MOST_EXCESS:
+                break
+            excess *= GROWTH if len(cells) else 2
+        for cell, bound in zip(cells, bounds, strict=True):
+            if bound >= self.score * self.slack:
+                break
+            if not going or not self._try_all(cell):
+                self.open_bound = float(bound)
+                break
+        if below < self.score * self.slack:
+            self.open_bound = min(self.open_bound, below)
+        if not complete:
+            self.open_bound = min(self.open_bound, floor)
+
+    def _stream(self) -> None:
+        """Tiles as wide as the array in every order: the best there is where nothing is used twice, as in a decode."""
+        orders = self.orders
+        for number, (order, size) in enumerate(zip(orders.outer, orders.outer_sizes, strict=True)):
+            trips = [1] * len(self.extents)
+            for d in order[:size]:
+                trips[d] = -(-self.extents[d] // self.array_widths[d])
+            self._try(np.array([*trips, number], np.int64), [
+                [-(-extent // trip)] for extent, trip in zip(self.extents, trips, strict=True)
+            ])  # fmt: skip
+
+    def _likely(self, cells: Ints, bounds: Floats) -> bool:
+        """The tile sizes of each cell that pad least; False when the budget ran out."""
+        for cell, bound in zip(cells, bounds, strict=True):
+            if bound >= self.score * self.slack:
+                return True
+            if not self._try(cell, self._few_tiles(cell)):
+                return False
+        return True
+
+    def _cells(self, below: float) -> tuple[Ints, Floats, bool]:
+        """Cells with a bound under `below` by rising bound, and whether the list is whole."""
+        bounds = np.zeros(MAX_CELLS)
+        cells = np.zeros((MAX_CELLS, len(self.extents) + 1), np.int64)
+        orders = self.orders
+        number, complete = branch(
+            self.t, self.counts, self.sizes, orders.lead, orders.outer, orders.outer_sizes, orders.any_inner,
+            orders.inner, self.code, below, bounds, cells,
+        )  # fmt: skip
+        kept = np.flatnonzero(bounds[:number] < below)
+        kept = kept[np.argsort(bounds[kept], kind="stable")]
+        return cells[kept], bounds[kept], complete
+
+    def _try_all(self, cell: Ints) -> bool:
+        """Every tile size of a cell, box by box: a box whose bound is not below the best holds nothing better."""
+        boxes = list(itertools.product(*self._classes(cell)))
+        while boxes:
+            box = boxes.pop()
+            self.best["looks"] += 1
+            if self._box_bound(cell, box) >= self.score * self.slack:
+                continue
+            if math.prod(end - at for at, end, _ in box) <= BOX_TILES:
+                if not self._try(cell, [range(at, end) for at, end, _ in box]):
+                    return False
+                continue
+            widest = max(range(len(box)), key=lambda d: box[d][1] - box[d][0])
+            at, end, ragged = box[widest]
+            for part in ((at, (at + end) // 2, ragged), ((at + end) // 2, end, ragged)):
+                boxes.append((*box[:widest], part, *box[widest + 1 :]))
+        return True
+
+    def _box_bound(self, cell: Ints, box: Sequence[tuple[int, int, int]]) -> float:
+        number, orders = int(cell[-1]), self.orders
+        low = np.array([part[0] for part in box], np.int64)
+        ragged = np.array([part[2] for part in box], np.int8)
+        bound: float = class_bound(
+            self.t, low, ragged, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner, self.code
+        )
+        return bound
+
+    def _classes(self, cell: Ints) -> list[list[tuple[int, int, int]]]:
+        """Per dim the tile sizes as (first, past the last, whether the last chunk is at most an array wide)."""
+        classes = []
+        for extent, width, (low, high) in zip(self.extents, self.array_widths, self._ranges(cell), strict=True):
+            trips = -(-extent // low)
+            if trips == 1:
+                classes.append([(low, high + 1, 0)])
+                continue
+            # The last chunk is extent - (trips - 1) x tile.
+            split = min(high + 1, max(low, -(-(extent - width) // (trips - 1))))
+            parts = [(low, split, 0), (split, high + 1, 1)]
+            classes.append([part for part in parts if part[0] < part[1]])
+        return classes
+
+    def _try(self, cell: Ints, sizes: Sequence[Sequence[int]]) -> bool:
+        """Every combination of tile sizes; False when the budget ran out."""
+        if not overlaps(self.problem):
+            return self._count(cell, sizes, no_halo())
+        (pair,) = halo_pairs(self.problem)
+        joint = [self.dims.index(dim) for dim in pair if dim in self.dims]
+        for chosen in itertools.product(*(sizes[d] for d in joint)):
+            tiles = dict(zip(joint, chosen, strict=True))
+            steps = [self._steps(dim, tiles) for dim in pair]
+            self.best["looks"] += HALO_LOOKS
+            halo = halo_record(self.problem, self.dims, *steps)
+            if not self._count(cell, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
+                return False
+        return True
+
+    def _steps(self, dim: str, tiles: dict[int, int]) -> tuple[int, ...]:
+        """The steps of a dim's loops: its tile and the array's width, where each splits anything."""
+        if dim not in self.dims:
+            return ()
+        d = self.dims.index(dim)
+        left, steps = self.extents[d], []
+        for step in (tiles[d], self.array_widths[d]):
+            if step < left:
+                steps.append(step)
+                left = step
+        return tuple(steps)
+
+    def _count(self, cell: Ints, sizes: Sequence[Sequence[int]], halo: Record) -> bool:
+        combinations = itertools.product(*sizes)
+        orders = self.orders
+        number = int(cell[-1])
+        while True:
+            block = list(itertools.islice(combinations, TILES_AT_ONCE))
+            if not block:
+                return True
+            tiles = np.array(block, np.int64).reshape(len(block), -1)
+            going = try_tiles(
+                self.t, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
+                self.code, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
+            )  # fmt: skip
+            if not going:
+                return False
+
+    def _few_tiles(self, cell: Ints) -> list[list[int]]:
+        """Per dim: the smallest tile of the cell, and the smallest and largest that fill the array."""
+        sizes = []
+        for extent, width, (low, high) in zip(self.extents, self.array_widths, self._ranges(cell), strict=True):
+            aligned = {-(-low // width) * width, high // width * width}
+            sizes.append(sorted({low} | {size for size in aligned if low <= size <= min(high, extent)}))
+        return sizes
+
+    def _ranges(self, cell: Ints) -> list[tuple[int, int]]:
+        lead = set(self.orders.lead.tolist())
+        trips = cell[:-1].tolist()
+        return [
+            (self.array_widths[d],) * 2 if d in lead else _tile_range(extent, trips[d])
+            for d, extent in enumerate(self.extents)
+        ]
+
+    def result(self) -> SearchResult | Infeasible:
+        """What was found. BrokenInvariant if the kernels and the closed form disagree."""
+        if not math.isfinite(self.score):
+            return self._nothing_fits()
+        mapping = best_mapping(self.problem, self.machine, self.widths, self.best)
+        cost = closed_form(self.problem, mapping, self.machine)
+        for name, theirs in (("energy_pj", cost.energy_pj), ("latency_fs", cost.latency_fs)):
+            mine = float(self.best[name][0])
+            if not math.isclose(mine, theirs, rel_tol=1e-9):
+                raise BrokenInvariant("mapping.search", f"{name} {mine}, by the closed form {theirs}: {mapping}")
+        stop: StopReason = "proved" if self.open_bound == math.inf else "budget"
+        gap = max(0.0, 1 - min(self.open_bound / self.score, self.slack))
+        return SearchResult(
+            mapping=mapping,
+            objective=self.objective,
+            energy_pj=cost.energy_pj,
+            latency_fs=cost.latency_fs,
+            proved=stop == "proved" and self.orders.complete,
+            gap=0.0 if gap <= SAME else gap,
+            stop_reason=stop,
+            counted=int(self.best["mappings"][0]),
+        )
+
+    def _nothing_fits(self) -> Infeasible:
+        """The memory in which one value of an operand does not fit, or what the search ran out of."""
+        looks = int(self.best["looks"][0])
+        if looks * MAPPINGS_PER_LOOK >= self.limit:
+            return Infeasible(
+                "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
+            )
+        for operand in OPERANDS:
+            widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
+            demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
+            if demand > widest.capacity_bits:
+                lever = "raise its capacity_kib, or lower the psum scheme's group size"
+                return Infeasible(widest.name, demand, widest.capacity_bits, "bits", lever)
+        total = sum(memory.capacity_bits for memory in self.machine.memories)
+        lever = "raise the capacity of the memories, or let psums spill through their buffer"
+        return Infeasible("memories", total + 1, total, "bits at least", lever)
+
+
+def _trips(extent: int) -> list[int]:
+    """Every number of tiles that some tile size makes of an extent."""
+    return sorted({-(-extent // size) for size in range(1, extent + 1)})
+
+
+def _tile_range(extent: int, trips: int) -> tuple[int, int]:
+    """Smallest and largest tile that makes so many trips."""
+    low = -(-extent // trips)
+    return low, extent if trips == 1 else -(-extent // (trips - 1)) - 1

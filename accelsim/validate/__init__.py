@@ -1,0 +1,1 @@
+"""Our numbers beside those of other simulators, of silicon, and of slow references."""
