@@ -17,8 +17,8 @@ test: $(VENV)/.test lint
 test-all: $(VENV)/.oracles lint
 	$(PYTEST) -m ""
 
-bench: $(VENV)/.test
-	$(PYTEST) tests/benchmarks -s
+bench: $(VENV)/.oracles
+	$(PYTEST) tests/benchmarks -s --results tests/benchmarks/results.md
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

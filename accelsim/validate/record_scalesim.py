@@ -98,30 +98,18 @@ def record(runs: Sequence[Run], progress: Callable[[int, int], None] = lambda do
 
 
 def _answers(run: Run, folder: Path) -> Iterator[Record]:
-    from scalesim.scale_sim import scalesim
-
-    config, topology, layout = (folder / name for name in ("arch.cfg", "net.csv", "layout.csv"))
     head, *lines = topology_path(run.topology).read_text().splitlines()
     lines = [line for line in lines if not run.layers or line.split(",")[0] in run.layers]
-    names = [line.split(",")[0] for line in lines]
-    config.write_text(CONFIG.format(size=run.size, dataflow=run.dataflow))
+    topology = folder / f"{run.topology}.csv"
     topology.write_text("\n".join([head, *lines]) + "\n")
-    columns = ["Layer name", *(f"x{i}" for i in range(LAYOUT_COLUMNS)), ""]
-    ones = ["1"] * LAYOUT_COLUMNS
-    layout.write_text("\n".join([",".join(columns), *(",".join([name, *ones, ""]) for name in names)]) + "\n")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        peer = scalesim(
-            save_disk_space=True, verbose=False, config=str(config), topology=str(topology), layout=str(layout),
-            input_type_gemm=run.topology == "gemm",
-        )  # fmt: skip
-        peer.run_scale(top_path=str(folder / "out"))
+    start(topology, run.size, run.dataflow, folder)
     compute, access = (
         _report(folder / "out/run" / name) for name in ("COMPUTE_REPORT.csv", "DETAILED_ACCESS_REPORT.csv")
     )
-    for name, cycles, sram in zip(names, compute, access, strict=True):
+    for line, cycles, sram in zip(lines, compute, access, strict=True):
         yield {
             "topology": run.topology,
-            "layer": name,
+            "layer": line.split(",")[0],
             "size": run.size,
             "dataflow": run.dataflow,
             "total_cycles": int(float(cycles["Total Cycles"])),
@@ -130,6 +118,26 @@ def _answers(run: Run, folder: Path) -> Iterator[Record]:
             "filter_reads": int(float(sram["SRAM Filter Reads"])),
             "ofmap_writes": int(float(sram["SRAM OFMAP Writes"])),
         }
+
+
+def start(topology: Path, size: int, dataflow: str, folder: Path) -> None:
+    """Run SCALE-Sim on a topology file of GEMMs or convs; its reports come to lie in `folder`/out/run."""
+    from scalesim.scale_sim import scalesim
+
+    config, layout = folder / "arch.cfg", folder / "layout.csv"
+    head, *lines = topology.read_text().splitlines()
+    config.write_text(CONFIG.format(size=size, dataflow=dataflow))
+    columns = ["Layer name", *(f"x{i}" for i in range(LAYOUT_COLUMNS)), ""]
+    ones = ["1"] * LAYOUT_COLUMNS
+    layout.write_text(
+        "\n".join([",".join(columns), *(",".join([line.split(",")[0], *ones, ""]) for line in lines)]) + "\n"
+    )
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        peer = scalesim(
+            save_disk_space=True, verbose=False, config=str(config), topology=str(topology), layout=str(layout),
+            input_type_gemm=head.replace(" ", "").startswith("Layer,M,N,K"),
+        )  # fmt: skip
+        peer.run_scale(top_path=str(folder / "out"))
 
 
 def _report(path: Path) -> list[dict[str, str]]:

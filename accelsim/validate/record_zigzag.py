@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 VERSION = "3.9.1"
 COMMAND = "python -m accelsim.validate.record zigzag"
-OBJECTIVES: tuple[Literal["energy", "latency"], ...] = ("energy", "latency")
+Objective = Literal["energy", "latency"]
+OBJECTIVES: tuple[Objective, ...] = ("energy", "latency")
 SRAM, DRAM = 1, 2
 """Its memory levels of every operand; 0 is the registers."""
 
@@ -47,19 +48,23 @@ LAYERS: dict[str, MatmulDims | ConvDims] = {
 }
 
 
-def record(layers: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None) -> Recording:
-    """ZigZag's best mapping of every layer for energy and for latency. Raises UserError if it is not installed."""
+def record(
+    layers: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    objectives: Sequence[Objective] = OBJECTIVES,
+) -> Recording:
+    """ZigZag's best mapping of every layer for each objective. Raises UserError if it is not installed."""
     require_peer("zigzag-dse", VERSION)
     rows: list[Record] = []
     with tempfile.TemporaryDirectory() as folder:
         for done, layer in enumerate(layers):
             progress(done, len(layers))
-            rows += [_answer(layer, objective, Path(folder)) for objective in OBJECTIVES]
+            rows += [_answer(layer, objective, Path(folder)) for objective in objectives]
     progress(len(layers), len(layers))
     return Recording("ZigZag", VERSION, COMMAND, tuple(rows))
 
 
-def _answer(layer: str, objective: Literal["energy", "latency"], folder: Path) -> Record:
+def _answer(layer: str, objective: Objective, folder: Path) -> Record:
     from zigzag.api import get_hardware_performance_zigzag
 
     accelerator, mapping = folder / "accelerator.yaml", folder / "mapping.yaml"

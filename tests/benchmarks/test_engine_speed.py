@@ -1,4 +1,4 @@
-"""How many instructions a second the event engine runs on one core, `run` whole; `make bench` prints it."""
+"""How many instructions a second the event engine runs on one core, `run` whole."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from accelsim.mapping.lower import MacWork, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.program.mac import mac_program
 from accelsim.program.program import Channel, Program, Queue, Resource, TokenUse
+from tests.benchmarks.results import Results
 
 INSTRUCTIONS_PER_SECOND = 10e6
 ROUNDS = 7
@@ -58,16 +59,19 @@ def per_second(program: Program) -> float:
     return program.instructions / min(seconds)
 
 
-def test_a_million_instructions() -> None:
+def at_least(results: Results, what: str, speed: float) -> None:
+    results.at_least(f"engine instructions a second: {what}", speed / 1e6, INSTRUCTIONS_PER_SECOND / 1e6, "million")
+
+
+def test_a_million_instructions(results: Results) -> None:
     speed = per_second(double_buffered(250_000))
-    print(f"double buffered, 4 queues: {speed / 1e6:.1f} M instructions per second")
-    assert speed > INSTRUCTIONS_PER_SECOND
+    at_least(results, "double buffered, 4 queues", speed)
 
 
 @pytest.mark.parametrize(
     ("workload", "name"), [("llama2_7b_prefill_2048", "gate_proj"), ("llama2_7b_decode_2048", "lm_head")]
 )
-def test_a_layer(workload: str, name: str) -> None:
+def test_a_layer(workload: str, name: str, results: Results) -> None:
     trace = load_trace(workload)
     machine = build_machine(load_arch("apsq_llm_ws"))
     op = next(op for phase in trace.phases for op in phase.ops if name in op.name)
@@ -77,5 +81,4 @@ def test_a_layer(workload: str, name: str) -> None:
     assert not isinstance(mapping, Infeasible)
     program = mac_program(work.problem, mapping, machine).program
     speed = per_second(program)
-    print(f"{op.name}, {program.instructions:,} instructions: {speed / 1e6:.1f} M per second")
-    assert speed > INSTRUCTIONS_PER_SECOND
+    at_least(results, f"{program.instructions:,} of {op.name}", speed)

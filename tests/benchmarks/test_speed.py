@@ -1,11 +1,7 @@
-"""How fast the simulator is; `make bench` prints the table. Bounds are those the project keeps."""
+"""How fast the simulator is in one process: single workloads and sweeps."""
 
 from __future__ import annotations
 
-import resource
-import statistics
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,11 +9,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from accelsim import load_arch, load_trace, sweep
 from accelsim.simulation import simulate
+from tests.benchmarks.results import Results
 
-BERT_SECONDS = 2.0
-BERT_MEGABYTES = 500
 SWEEP_POINTS_PER_MINUTE = 10_000
-COMMAND = [sys.executable, "-m", "accelsim", "simulate", "apsq_edge_ws", "bert_base"]
 
 
 @pytest.mark.parametrize(
@@ -31,33 +25,20 @@ COMMAND = [sys.executable, "-m", "accelsim", "simulate", "apsq_edge_ws", "bert_b
         ("apsq_llm_ws", "llama2_7b_decode_2048"),
     ],
 )
-def test_simulate(benchmark: BenchmarkFixture, arch: str, workload: str) -> None:
+def test_simulate(benchmark: BenchmarkFixture, arch: str, workload: str, results: Results) -> None:
     spec, trace = load_arch(arch), load_trace(workload)
     report = benchmark.pedantic(simulate, (spec, trace), rounds=5, warmup_rounds=1)
     assert report.mac_check == "equal"
+    milliseconds = 1000 * benchmark.stats.stats.median
+    results.add("simulate", accelerator=arch, workload=workload, wall_ms=f"{milliseconds:.0f}")
 
 
-def test_bert_in_a_new_process() -> None:
-    """Median wall time of 5 runs of the command and peak memory, numba's disk cache filled."""
-    subprocess.run(COMMAND, check=True, capture_output=True)
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run(COMMAND, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
-    peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"BERT-base in a new process: median {statistics.median(seconds):.2f} s, peak {peak_mb:.0f} MB")
-    assert statistics.median(seconds) < BERT_SECONDS, seconds
-    assert peak_mb < BERT_MEGABYTES
-
-
-def test_sweep_points_per_minute() -> None:
+def test_sweep_points_per_minute(results: Results) -> None:
     """Small points, every core; each point is loaded, mapped, timed and summed up."""
     capacities = list(range(16, 16 + 300))
     over = {"arch.buffers.weight.capacity_kib": capacities, "workload.psum.bits": [4, 8, 16, 32]}
     start = time.perf_counter()
     table = sweep("apsq_edge_ws", ["matmul:128x768x768"], over)
     per_minute = 60 * len(table) / (time.perf_counter() - start)
-    print(f"{per_minute:,.0f} sweep points per minute")
     assert len(table) == 1200
-    assert per_minute > SWEEP_POINTS_PER_MINUTE
+    results.at_least("sweep points a minute on every core", per_minute / 1e3, SWEEP_POINTS_PER_MINUTE / 1e3, "thousand")
