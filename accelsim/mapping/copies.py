@@ -12,12 +12,12 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from accelsim.mapping.halo import halo_classes, halo_pairs, halo_reach
+from accelsim.mapping.halo import halo_classes, halo_pairs
 from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes
 from accelsim.mapping.problem import OperandName, Problem
 
 
-def lane_width(problem: Problem, dim: str, loops: Sequence[Loop]) -> int:
+def _lane_width(problem: Problem, dim: str, loops: Sequence[Loop]) -> int:
     """How many indices of `dim` run side by side below all `loops`."""
     return min([problem.extent(dim), *(loop.step for loop in loops if loop.dim == dim)])
 
@@ -29,7 +29,7 @@ def pe_values(problem: Problem, operand: OperandName, loops: Sequence[Loop], dep
     `depth` step by multiples of what runs side by side.
     """
     above = loops[:depth]
-    widths = {dim: lane_width(problem, dim, loops) for dim in problem.dims}
+    widths = {dim: _lane_width(problem, dim, loops) for dim in problem.dims}
     pairs = halo_pairs(problem) if operand == "ifmap" else ()
     paired = [dim for pair in pairs for dim in pair]
     uneven = [loop for loop in loops[depth:] if loop.dim in paired and loop.step % widths[loop.dim]]
@@ -55,16 +55,3 @@ def pe_values(problem: Problem, operand: OperandName, loops: Sequence[Loop], dep
         )  # fmt: skip
 
     return sum(values * copies(cut) for cut, values in by_cut.items())
-
-
-def most_per_pe(problem: Problem, operand: OperandName, loops: Sequence[Loop], depth: int) -> int:
-    """Most values that one PE holds of a tile below the first `depth` of all `loops`, padding not skipped."""
-    most = 1
-    pieces = {}
-    for dim in problem.relevant(operand):
-        largest = min([problem.extent(dim), *(loop.step for loop in loops[:depth] if loop.dim == dim)])
-        pieces[dim] = -(-largest // lane_width(problem, dim, loops))
-    for pair in halo_pairs(problem) if operand == "ifmap" else ():
-        lanes = lane_width(problem, pair[0], loops), lane_width(problem, pair[1], loops)
-        most *= halo_reach(problem, pair, (pieces.pop(pair[0]), pieces.pop(pair[1])), lanes)
-    return most * math.prod(pieces.values())

@@ -18,7 +18,7 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.im2col import Ints, distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
-from accelsim.mapping.window import Axis, axis_of, distinct_positions, window_positions
+from accelsim.mapping.window import Axis, axis_of, distinct_positions
 from accelsim.workload.trace import ConvDims
 
 Steps = tuple[int, ...]
@@ -76,13 +76,6 @@ def chunk_pairs(
     """(elements, row cut, reduction cut, pairs) of chunks by these steps; a cut counts the dim's own loops, -1 none."""
     window = _window(problem, pair)
     return _classes(window, problem.extent(pair[0]), problem.extent(pair[1]), row_steps, red_steps, (1, 1))
-
-
-def halo_reach(problem: Problem, pair: Pair, sizes: tuple[int, int], widths: Widths) -> int:
-    """Distinct positions that one of the PEs sees through so many outputs and taps of a nested conv."""
-    if problem.conv is None or not problem.nested:
-        raise ValueError("only a nested conv is dealt out to PEs")
-    return window_positions(axis_of(problem.conv, NESTED_PAIRS.index(pair)), *sizes, widths)
 
 
 def _chunking(problem: Problem, pair: Pair, loops: Sequence[Loop]) -> tuple[Window, int, int, Steps, Steps]:

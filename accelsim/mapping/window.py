@@ -62,7 +62,8 @@ def distinct_positions(
     if pairs * longest * lanes.size * tap_lanes.size > MAX_WORK:
         raise TooManyChunks(pairs)
     stride, dilation = axis.stride * widths[0], axis.dilation * widths[1]
-    period, shift = _series(stride, dilation)
+    period = stride // math.gcd(stride, dilation)
+    shift = period * dilation // stride
     begin, values = start * axis.stride + tap_start * axis.dilation - axis.padding, np.int64(0)
     for tap in range(longest):
         first = begin + tap * dilation
@@ -71,18 +72,6 @@ def distinct_positions(
         high = np.minimum(extent - 1, (axis.size - 1 - first) // stride)
         values = values + np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0).sum(axis=(2, 3))
     return kind, tap_kind, np.broadcast_to(values, (firsts.size, tap_firsts.size))
-
-
-def window_positions(axis: Axis, outputs: int, taps: int, widths: tuple[int, int]) -> int:
-    """Distinct positions of every w-th output and v-th tap, so many of each, away from the padding."""
-    period, shift = _series(axis.stride * widths[0], axis.dilation * widths[1])
-    return min(taps, period) * outputs + max(0, taps - period) * min(outputs, shift)
-
-
-def _series(stride: int, dilation: int) -> tuple[int, int]:
-    """How many taps on the same positions are seen again, and how many outputs later."""
-    period = stride // math.gcd(stride, dilation)
-    return period, period * dilation // stride
 
 
 def _output_columns(axis: Axis, start: Ints, extent: Ints) -> list[Ints]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from accelsim.hardware.arithmetic import register_energy_pj
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.pe_grid import PeGrid
+from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import map_fixed, spatial_widths
-from accelsim.mapping.nest import Mapping
-from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
+from accelsim.mapping.nest import Loop, Mapping, Node, Store
+from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
 from accelsim.mapping.traffic import array_tiling, mac_flows
 from accelsim.program.mac import mac_program
 from accelsim.schemes import PsumScheme
+from accelsim.validate.walk import walk
 from accelsim.workload.trace import ConvDims, MatmulDims
-from tests.reference.cases import arch
+from tests.reference.cases import arch, drawn, problem_of
 
 MATMUL = {"rows": ({"dim": "n"},), "cols": ({"dim": "k"},)}
 ROWS = ({"dim": "r"}, {"dim": "k"})
@@ -164,6 +168,45 @@ def test_what_a_cycle_moves_at_most() -> None:
     assert array.outputs_per_cycle == 56
     with pytest.raises(ValueError, match="at least one"):
         array.cycles(0, 1)
+
+
+def _dealt_nest(rng: random.Random, size: int) -> tuple[Problem, Mapping]:
+    """Loops whose steps are multiples of the ones inside them, each operand stored somewhere among them."""
+    problem = problem_of(rng, size, ("nested",))
+    nodes: list[Node] = []
+    for dim, extent in problem.extents:
+        step, position = rng.randint(1, extent), len(nodes)
+        while step < extent and rng.random() < 0.8:
+            position = rng.randint(0, position)
+            nodes.insert(position, Loop(dim, step))
+            step *= rng.randint(2, 3)
+    for operand in OPERANDS:
+        nodes.insert(rng.randint(0, len(nodes)), Store(operand, "near"))
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS)))
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(drawn(_dealt_nest))
+def test_copies_equal_walk(case: tuple[Problem, Mapping]) -> None:
+    """What single PEs take at any node of any nest, every operand; the walk notes each PE's elements."""
+    problem, mapping = case
+    walked = walk(problem, mapping)
+    for operand, level in itertools.product(OPERANDS, ("near", "array")):
+        depth = len(mapping.loops_above(operand, level))
+        assert pe_values(problem, operand, mapping.loops, depth) == walked.nodes[operand, level].pe_values()
+
+
+def test_a_diagonal_is_one_fetch_and_many_copies() -> None:
+    """6 inputs of a column go to the 12 PEs of 3 kernel rows x 4 output rows; the weight of a row to its 4 PEs."""
+    problem, loops = conv(), (Loop("s", 1), Loop("q", 1))
+    assert tiling(problem, "ifmap", loops).total() == 12 * 6
+    assert pe_values(problem, "ifmap", loops, 2) == 12 * 12
+    assert (tiling(problem, "weight", loops).total(), pe_values(problem, "weight", loops, 2)) == (9, 9 * 4)
+
+
+def test_uneven_steps_are_refused() -> None:
+    with pytest.raises(ValueError, match="a step of 3 deals q unevenly to 2 PEs"):
+        pe_values(conv(), "ifmap", (Loop("q", 3), Loop("q", 2)), 0)
 
 
 def test_the_halo_of_a_whole_tile_is_clipped() -> None:

@@ -73,13 +73,25 @@ COMMAND_LINES = st.one_of(
 
 
 @st.composite
+def _unrollings(draw: Draw) -> dict[str, Any]:
+    """Up to three dims a side, as wide as there is room."""
+    return {
+        name: {
+            side: [{"dim": dim} for dim in draw(st.lists(st.sampled_from(dims), min_size=1, max_size=3, unique=True))]
+            for side in ("rows", "cols")
+        }
+        for name, dims in (("matmul", "bgmkn"), ("conv", "npqcrsk"))
+    }
+
+
+@st.composite
 def specs(draw: Draw) -> dict[str, Any]:
     """A spec anywhere within the schema's ranges that breaks none of its rules."""
     operand = draw(st.integers(2, 16))
     accumulator = draw(st.integers(2 * operand, 64))
     burst = draw(st.sampled_from((1, 2, 16, 64, 1024)))
     array: dict[str, Any] = {
-        "kind": draw(st.sampled_from(("adder_tree", "systolic"))),
+        "kind": draw(st.sampled_from(("adder_tree", "systolic", "pe_grid"))),
         "dataflow": draw(st.sampled_from(("weight_stationary", "input_stationary", "output_stationary"))),
         "operand_bits": operand,
         "accumulator_bits": accumulator,
@@ -89,6 +101,9 @@ def specs(draw: Draw) -> dict[str, Any]:
     if array["kind"] == "adder_tree":
         array |= {"po": draw(size), "pci": draw(size), "pco": draw(size)}
         array["pipeline_stages"] = draw(st.integers(0, 64))
+    elif array["kind"] == "pe_grid":
+        del array["spatial_reduction"]
+        array |= {"rows": draw(size), "cols": draw(size), "unroll": draw(_unrollings())}
     else:
         array |= {"rows": draw(size), "cols": draw(size)}
         array["weight_load"] = draw(st.sampled_from(("serial", "overlapped")))
