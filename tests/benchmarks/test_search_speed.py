@@ -47,7 +47,7 @@ def test_mappings_counted_per_second(results: Results) -> None:
             million_per_s=f"{result.counted / seconds / 1e6:.1f}", ended=result.stop_reason,
         )  # fmt: skip
     results.at_least(
-        "mappings counted per second and core, all of the searches", counted / spent / 1e6, 
+        "mappings counted per second and core, all of the searches", counted / spent / 1e6,
         MAPPINGS_PER_SECOND / 1e6, "million",
     )  # fmt: skip
 
