@@ -44,13 +44,6 @@ class Flow:
     bits_moved: int
 
 
-def flow_energy_pj(flow: Flow, machine: Machine) -> float:
-    """Energy of a flow: its count times its block's cost of one action."""
-    # Reading and writing a DRAM cost the same per bit, so it has the single action `access`.
-    action = "access" if flow.block == machine.dram.name else flow.action
-    return flow.count * machine.block(flow.block).actions[action].energy_pj.value
-
-
 def sram_flow(sram: Sram, operand: str, action: str, values: int, accesses: int, bits: int) -> Flow:
     """`accesses` port words that carry `values` values of `bits` bits."""
     return Flow(sram.name, operand, action, accesses, values, values * bits, accesses * sram.word_bits)

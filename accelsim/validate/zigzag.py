@@ -105,7 +105,7 @@ def _energy(record: Record) -> float:
 
 
 def _best_rows(layer: str, least_energy: Cost, least_cycles: Cost, machine: Machine) -> Iterator[Row]:
-    """Our search's best beside their best, both counted by us. Ours keeps two slots for every input of several tiles."""
+    """Our search's best beside their best, both counted by us. Ours keeps two slots for an input of several tiles."""
     problem = flat_problem_of(layer)
     free = replace(machine, array=replace(machine.array, dataflow="search"))
     kinds: tuple[tuple[str, str, Objective, Callable[[Cost], float]], ...] = (

@@ -1,0 +1,131 @@
+"""The search against every mapping there is: walked one by one, priced without any code of the search."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.closed_form import closed_form
+from accelsim.mapping.count import tiling
+from accelsim.mapping.fit import demands
+from accelsim.mapping.nest import Loop, Mapping, Node, Store
+from accelsim.mapping.placement import Infeasible
+from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.search.result import SearchResult
+from accelsim.mapping.search.search import search
+from tests.reference.every_mapping import OBJECTIVES, Best, Loops, Positions, best_of_all, walked_cost
+from tests.reference.nest_walk import DIMS, MAX_LOOPS
+from tests.reference.search_cases import search_case
+
+STATIONARY = {"input_stationary": 0, "weight_stationary": 1, "output_stationary": 2}
+UNLIMITED = 10**12
+
+
+def score(result: SearchResult | Best, objective: str) -> float:
+    return {
+        "energy": result.energy_pj,
+        "latency": result.latency_fs,
+        "edp": result.energy_pj * result.latency_fs,
+    }[objective]
+
+
+def check_best(problem: Problem, machine: Machine, objective: str, stationary: int | None = None) -> bool:
+    """Whether anything fits."""
+    found = search(problem, machine, objective, "through", UNLIMITED, 0.0)  # type: ignore[arg-type]
+    best = best_of_all(problem, machine, objective, stationary)
+    if best is None:
+        assert isinstance(found, Infeasible)
+        return False
+    assert isinstance(found, SearchResult), best
+    assert score(found, objective) == pytest.approx(best.score, rel=1e-9), best
+    assert found.proved
+    assert found.stop_reason == "proved"
+    assert found.gap == 0
+    return True
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_search_finds_the_best_of_all_mappings(seed: int) -> None:
+    assert check_best(*search_case(seed, smallest_bytes=40), OBJECTIVES[seed % 3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1500))
+def test_search_finds_the_best_of_all_mappings_of_many_more(seed: int) -> None:
+    check_best(*search_case(seed, shared=seed % 20 == 0), OBJECTIVES[seed % 3])
+
+
+@pytest.mark.parametrize("dataflow", STATIONARY)
+@pytest.mark.parametrize("seed", range(2000, 2005))
+def test_search_keeps_the_stationary_operand_still(dataflow: str, seed: int) -> None:
+    problem, machine = search_case(seed, dataflow, smallest_bytes=40)
+    assert check_best(problem, machine, OBJECTIVES[seed % 3], STATIONARY[dataflow])
+
+
+@pytest.mark.parametrize("seed", range(3000, 3010))
+def test_nothing_is_better_than_the_gap_allows(seed: int) -> None:
+    problem, machine = search_case(seed, smallest_bytes=40)
+    rng, objective = random.Random(seed), OBJECTIVES[seed % 3]
+    best = best_of_all(problem, machine, objective)
+    assert best is not None
+    gaps = []
+    for budget in (1, 10, 100, 1000, 10_000):
+        tolerance = rng.choice([0.0, 1e-3, 0.1])
+        found = search(problem, machine, objective, "through", budget, tolerance)  # type: ignore[arg-type]
+        if isinstance(found, Infeasible):
+            assert found.resource == "mapping"  # the budget ran out before anything was found
+            continue
+        assert best.score <= score(found, objective) * (1 + 1e-9)
+        assert best.score >= score(found, objective) * (1 - found.gap) * (1 - 1e-9)
+        assert not found.proved or found.gap <= tolerance + 1e-9
+        gaps.append(found.gap)
+    assert gaps
+
+
+def test_infeasible_only_where_nothing_fits() -> None:
+    outcomes = [check_best(*search_case(seed, smallest_bytes=2), OBJECTIVES[seed % 3]) for seed in range(4000, 4020)]
+    assert 3 < sum(outcomes) < 17
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_closed_form_prices_what_the_walk_counts(seed: int) -> None:
+    problem, machine = search_case(seed)
+    rng = random.Random(-seed - 1)
+    for _ in range(5):
+        loops, positions = nest_of(rng, problem)
+        nest = mapping_of(problem, machine, loops, positions)
+        cost = closed_form(problem, nest, machine)
+        energy_pj, latency_fs, needs = walked_cost(problem, machine, loops, positions)
+        assert math.isclose(cost.energy_pj, energy_pj, rel_tol=1e-9)
+        assert math.isclose(cost.latency_fs, latency_fs, rel_tol=1e-9)
+        assert tuple(demands(problem, nest, machine).values()) == needs
+
+
+def nest_of(rng: random.Random, problem: Problem) -> tuple[Loops, Positions]:
+    """Any loops in any order (steps need not divide, nor shrink), storage anywhere among them."""
+    extents = dict(problem.extents)
+    dims = [dim for dim in DIMS if extents[dim] > 1]
+    loops = []
+    for _ in range(rng.randint(0, MAX_LOOPS - 2) if dims else 0):
+        dim = rng.choice(dims)
+        loops.append((dim, rng.randint(1, extents[dim] - 1)))
+    i, w, o = (rng.randint(0, len(loops)) for _ in OPERANDS)
+    return tuple(loops), (i, w, o)
+
+
+def mapping_of(problem: Problem, machine: Machine, loops: Loops, positions: Positions) -> Mapping:
+    nodes: list[Node] = []
+    buffers = (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)
+    for depth in range(len(loops) + 1):
+        split = [Loop(*loop) for loop in loops[:depth]]
+        if depth:
+            nodes.append(Loop(*loops[depth - 1]))
+        nodes += [
+            Store(operand, buffer.name, operand != "output" and tiling(problem, operand, split).tiles > 1)
+            for operand, buffer, at in zip(OPERANDS, buffers, positions, strict=True)
+            if at == depth
+        ]
+    return Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS)))
