@@ -42,7 +42,7 @@ class Process:
 
 
 def new_process(arguments: Sequence[str], rounds: int = ROUNDS) -> Process:
-    """Run `accelsim` with these arguments, once for numba's disk cache and then `rounds` times; no mapping is remembered."""
+    """Run `accelsim` with these arguments, once for numba's disk cache, then `rounds` times; mappings are not kept."""
     runs = [_run(arguments) for _ in range(rounds + 1)][1:]
     wall, cpu, peak = zip(*runs, strict=True)
     return Process(statistics.median(wall), statistics.median(cpu), max(peak))

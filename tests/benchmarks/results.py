@@ -13,8 +13,9 @@ SECTIONS = {
     "targets": ("Bounds the project keeps", "A missed one fails `make bench`."),
     "counting": (
         "Mappings counted",
-        "By `search` with tolerance 0. A counted mapping is a loop nest with its tile sizes and a memory for each operand, "
-        "priced whole (accesses, energy, time); those that a bound rules out are not counted, though the time is.",
+        "By `search` with tolerance 0. A counted mapping is a loop nest with its tile sizes and a memory for each "
+        "operand, priced whole (accesses, energy, time); those that a bound rules out are not counted, though the "
+        "time is.",
     ),
     "search": (
         "Search of each distinct matmul",
@@ -24,19 +25,21 @@ SECTIONS = {
     "simulate": ("`simulate` in one process", "Mapped by the fixed dataflow, kernels compiled, median wall time of 5."),
     "process": (
         "The whole command in a new process",
-        "Numba's disk cache filled, mapping cache off, median of 5; the peak is of that process alone.",
+        "Numba's disk cache filled, mapping cache off, medians; the peak is of that process alone.",
     ),
     "scalesim": (
         "Beside SCALE-Sim",
-        "The same GEMM on the same 32 x 32 weight-stationary array; its cycles equal ours, which is checked. Both as calls "
-        "in one process, warmed up, CPU time, ours the median of 5; SCALE-Sim also writes its reports. Hoped for: 1000x.",
+        "The same GEMM on the same 32 x 32 weight-stationary array; its cycles equal ours, which is checked. Both as "
+        "calls in one process, warmed up, CPU time, ours the median of 5; SCALE-Sim also writes its reports. Hoped "
+        "for: 1000x.",
     ),
     "zigzag": (
         "Beside ZigZag",
-        "The best mapping for energy of the same GEMM on the same accelerator (`accelsim.validate.equal_tree`), found and "
-        "then counted and replayed. Its search tries orders of at most 6 loop factors; ours covers every tile size and says how far "
-        "off the best can be. Both as calls in one process, warmed up, CPU time, medians of 5. Energies are both counted by us. "
-        "\"As good\": our search with the least budget (a power of ten) that is no worse than ZigZag's. Hoped for: 1000x.",
+        "The best mapping for energy of the same GEMM on the same accelerator (`accelsim.validate.equal_tree`), found, "
+        "then counted and replayed. Its search orders at most 6 loop factors; ours covers every tile size and says "
+        "how far off the best can be. Both as calls in one process, warmed up, CPU time, medians of 5. Energies are "
+        "both counted by us. \"As good\": our search with the least budget (a power of ten) that is no worse than "
+        "ZigZag's. The whole process is `accelsim simulate` with 8-bit results. Hoped for: 1000x.",
     ),
 }  # fmt: skip
 PEERS = ("scalesim", "zigzag-dse")
