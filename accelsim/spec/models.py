@@ -299,9 +299,9 @@ class MappingRules(SpecModel):
     orders and storage that keep the dataflow's operand still in the array. `dataflow: search` always searches."""
     objective: Literal["energy", "latency", "edp"] = "energy"
     """What a search makes least: energy, time, or their product."""
-    search_budget: Annotated[int, Field(ge=1, le=10**12, strict=True)] = 2_000_000
+    search_budget: Annotated[int, Field(ge=1, le=10**12, strict=True)] = 1_000_000
     """Mappings that a search may count for one op."""
-    search_tolerance: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.001
+    search_tolerance: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.002
     """How far above the best a mapping may be, relatively, to count as proved best."""
     spill: Literal["through", "bypass"] = "through"
     """A psum tile that does not fit goes to DRAM through its buffer (charged both ways) or past it."""

@@ -34,7 +34,7 @@ def array_cycles(t):
 
 @no_type_check
 @numba.njit(cache=True)
-def _visits(t, trips, ragged, x, outer, outers, inner, inners):
+def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
     """Times each value of an operand enters (or leaves) the array, on average.
 
     `ragged` (dims,): the last outer chunk may be no wider than the array.
@@ -113,7 +113,7 @@ def array_pj(t, prices, trips, ragged, outer, outers, inner, inners):
     """Energy of what enters and leaves the array, and the least visits of an output."""
     energy = 0.0
     for x in range(3):
-        visits = _visits(t, trips, ragged, x, outer, outers, inner, inners)
+        visits = visits_of_array(t, trips, ragged, x, outer, outers, inner, inners)
         if x == 2:
             visits -= 1.0
         energy += prices[x, 0] * t.values[x] * visits
@@ -125,7 +125,7 @@ def array_pj(t, prices, trips, ragged, outer, outers, inner, inners):
 def fetches(t, trips, ragged, x, outer, outers, inner, position):
     """Times each value is fetched below the first `position` loops, outer then inner, on average."""
     if position > outers:
-        return _visits(t, trips, ragged, x, outer, outers, inner, position - outers)
+        return visits_of_array(t, trips, ragged, x, outer, outers, inner, position - outers)
     last, times = -1, 1.0
     for q in range(position):
         if t.relevant[x, outer[q]]:
@@ -138,8 +138,11 @@ def fetches(t, trips, ragged, x, outer, outers, inner, position):
 
 @no_type_check
 @numba.njit(cache=True)
-def fits(t, x, trips, low, outer, outers, inner, position):
-    """Whether a tile of sizes `low` (dims,) below `position` loops fits a memory of the operand's chain."""
+def fits(t, x, trips, low, outer, outers, inner, position, stored):
+    """Whether a tile of sizes `low` (dims,) below `position` loops fits a memory of the operand's chain.
+
+    `stored`: outputs leave the accumulator unfinished, so that a tile holds psums.
+    """
     values, several = 1, False
     for d in range(t.dims):
         if t.relevant[x, d]:
@@ -154,12 +157,11 @@ def fits(t, x, trips, low, outer, outers, inner, position):
             values *= size
     if x == 0 and t.overlaps:
         return True  # how many inputs a conv's tile holds is not known from its sizes alone
-    stored = x == 2 and _stores_psums(t, trips, outer, outers)
     for level in range(t.levels[x]):
         words = words_of(values, t.per_word[x, level])
         if x < 2 and several:
             words *= 2
-        if stored:
+        if x == 2 and stored:
             words = max(words, words_of(values, t.psum_per_word[level]))
         if words * t.word_bits[t.memory[x, level]] <= t.capacity_bits[t.memory[x, level]]:
             return True
@@ -168,7 +170,7 @@ def fits(t, x, trips, low, outer, outers, inner, position):
 
 @no_type_check
 @numba.njit(cache=True)
-def _stores_psums(t, trips, outer, outers):
+def stores_psums(t, trips, outer, outers):
     """Whether some output leaves the accumulator unfinished: a loop it depends on stands inside the reduction's."""
     reduced = False
     for q in range(outers):

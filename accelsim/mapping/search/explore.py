@@ -11,7 +11,17 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-from accelsim.mapping.search.bound import array_cycles, array_pj, array_prices, bound_of, fetches, fits, once_pj
+from accelsim.mapping.search.bound import (
+    array_cycles,
+    array_pj,
+    array_prices,
+    bound_of,
+    fetches,
+    fits,
+    once_pj,
+    stores_psums,
+    visits_of_array,
+)
 from accelsim.mapping.search.count import count_nest
 from accelsim.mapping.search.place import choose, list_places
 from accelsim.mapping.search.space import MAX_DIMS, MAX_LOOPS
@@ -32,10 +42,11 @@ def _least_array_pj(t, prices, trips, ragged, outer, outers, inner_orders):
 @no_type_check
 @numba.njit(cache=True)
 def _may_fit(t, trips, low, outer, outers, inner, position):
+    stored = stores_psums(t, trips, outer, outers)
     return (
-        fits(t, 0, trips, low, outer, outers, inner, position[0])
-        and fits(t, 1, trips, low, outer, outers, inner, position[1])
-        and fits(t, 2, trips, low, outer, outers, inner, position[2])
+        fits(t, 0, trips, low, outer, outers, inner, position[0], stored)
+        and fits(t, 1, trips, low, outer, outers, inner, position[1], stored)
+        and fits(t, 2, trips, low, outer, outers, inner, position[2], stored)
     )
 
 
@@ -230,12 +241,13 @@ def floor_bound(record, lead, any_inner, objective):
 def tile_bound(t, prices, once, cycles, trips, ragged, low, outer, size, inner, objective):
     """Bound of tile sizes from `low` on and one order of the array's pieces: each operand where it is cheapest."""
     base = once + array_pj(t, prices, trips, ragged, outer, size, inner, inner.size)
+    stored = visits_of_array(t, trips, ragged, 2, outer, size, inner, inner.size) > 1.0
     best = np.zeros(3, np.int64)
     for x in range(3):
         least = 1e300
         for p in range(size + inner.size + 1):
             times = fetches(t, trips, ragged, x, outer, size, inner, p)
-            if times < least and fits(t, x, trips, low, outer, size, inner, p):
+            if times < least and fits(t, x, trips, low, outer, size, inner, p, stored):
                 least, best[x] = times, p
         if least == 1e300 and not (x == 2 and t.bypass):
             return 1e300
@@ -268,12 +280,12 @@ def class_bound(record, low_tiles, ragged_dims, lead, order, order_size, inner_o
 @no_type_check
 @numba.njit(cache=True)
 def try_tiles(
-    record, halo_record, tiles, lead, order, order_size, inner_orders, objective, slack, limit, scratch, found,
+    record, halo_record, tiles, lead, order, order_size, inner_orders, objective, slack, limit, looks, scratch, found,
 ):  # fmt: skip
     """Count every mapping with one order of the tile loops and these tile sizes (n, dims).
 
     Orders of array pieces whose bound is not below the best x `slack` are left out. False once `limit`
-    mappings have been counted, or as many bounds.
+    mappings have been counted, or `looks` bounds.
     """
     t, halo, best = record[0], halo_record[0], found[0]
     work, out, places = scratch[0].work, scratch[0].counts, scratch[0].places
@@ -322,7 +334,7 @@ def try_tiles(
             best.nests += 1
             if best.mappings >= limit:
                 return False
-        if best.looks >= limit:
+        if best.looks >= looks:
             return False
     return True
 

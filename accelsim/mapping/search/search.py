@@ -37,13 +37,16 @@ from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
 from accelsim.report.invariants import BrokenInvariant
 
-DEFAULT_BUDGET = 2_000_000
+DEFAULT_BUDGET = 1_000_000
 """Mappings counted before the search settles for the best so far."""
-DEFAULT_TOLERANCE = 1e-3
-FIRST_EXCESS, MOST_EXCESS, GROWTH = 0.02, 1e6, 1.3
+DEFAULT_TOLERANCE = 2e-3
+FIRST_EXCESS, MOST_EXCESS, GROWTH = 1e-3, 1e6, 1.3
 MAX_CELLS = 400_000
 TILES_AT_ONCE = 4096
-HALO_LOOKS = 4096
+BOX_TILES = 64
+MAPPINGS_PER_LOOK = 8
+"""A bound takes about as long as so many mappings."""
+HALO_LOOKS = 512
 """What counting the input tiles of one pair of a conv's tile sizes takes of the budget."""
 
 
@@ -102,6 +105,9 @@ class _Search:
         """Look at ever more cells until those looked at hold every one below the best; then at all their tiles."""
         floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
         excess, going = FIRST_EXCESS, True
+        self._stream()
+        if floor >= self.score * self.slack:
+            return
         while True:
             below = min(floor * (1 + excess), self.score * self.slack)
             cells, bounds, complete = self._cells(below)
@@ -119,6 +125,17 @@ class _Search:
             self.open_bound = min(self.open_bound, below)
         if not complete:
             self.open_bound = min(self.open_bound, floor)
+
+    def _stream(self) -> None:
+        """Tiles as wide as the array in every order: the best there is where nothing is used twice, as in a decode."""
+        orders = self.orders
+        for number, (order, size) in enumerate(zip(orders.outer, orders.outer_sizes, strict=True)):
+            trips = [1] * len(self.extents)
+            for d in order[:size]:
+                trips[d] = -(-self.extents[d] // self.array_widths[d])
+            self._try(np.array([*trips, number], np.int64), [
+                [-(-extent // trip)] for extent, trip in zip(self.extents, trips, strict=True)
+            ])  # fmt: skip
 
     def _likely(self, cells: Ints, bounds: Floats) -> bool:
         """The tile sizes of each cell that pad least; False when the budget ran out."""
@@ -143,24 +160,31 @@ class _Search:
         return cells[kept], bounds[kept], complete
 
     def _try_all(self, cell: Ints) -> bool:
-        """Every tile size of a cell, apart by whether the last chunk may be as narrow as the array."""
-        number, orders = int(cell[-1]), self.orders
-        for parts in itertools.product(*self._classes(cell)):
-            low = np.array([part[0] for part in parts], np.int64)
-            ragged = np.array([part[2] for part in parts], np.int8)
-            bound = class_bound(
-                self.t,
-                low,
-                ragged,
-                orders.lead,
-                orders.outer[number],
-                orders.outer_sizes[number],
-                orders.inner,
-                self.code,
-            )
-            if bound < self.score * self.slack and not self._try(cell, [range(at, end) for at, end, _ in parts]):
-                return False
+        """Every tile size of a cell, box by box: a box whose bound is not below the best holds nothing better."""
+        boxes = list(itertools.product(*self._classes(cell)))
+        while boxes:
+            box = boxes.pop()
+            self.best["looks"] += 1
+            if self._box_bound(cell, box) >= self.score * self.slack:
+                continue
+            if math.prod(end - at for at, end, _ in box) <= BOX_TILES:
+                if not self._try(cell, [range(at, end) for at, end, _ in box]):
+                    return False
+                continue
+            widest = max(range(len(box)), key=lambda d: box[d][1] - box[d][0])
+            at, end, ragged = box[widest]
+            for part in ((at, (at + end) // 2, ragged), ((at + end) // 2, end, ragged)):
+                boxes.append((*box[:widest], part, *box[widest + 1 :]))
         return True
+
+    def _box_bound(self, cell: Ints, box: Sequence[tuple[int, int, int]]) -> float:
+        number, orders = int(cell[-1]), self.orders
+        low = np.array([part[0] for part in box], np.int64)
+        ragged = np.array([part[2] for part in box], np.int8)
+        bound: float = class_bound(
+            self.t, low, ragged, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner, self.code
+        )
+        return bound
 
     def _classes(self, cell: Ints) -> list[list[tuple[int, int, int]]]:
         """Per dim the tile sizes as (first, past the last, whether the last chunk is at most an array wide)."""
@@ -214,7 +238,7 @@ class _Search:
             tiles = np.array(block, np.int64).reshape(len(block), -1)
             going = try_tiles(
                 self.t, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
-                self.code, self.slack, self.limit, self.scratch, self.best,
+                self.code, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
             )  # fmt: skip
             if not going:
                 return False
@@ -261,8 +285,10 @@ class _Search:
     def _nothing_fits(self) -> Infeasible:
         """The memory in which one value of an operand does not fit, or what the search ran out of."""
         looks = int(self.best["looks"][0])
-        if looks >= self.limit:
-            return Infeasible("mapping", looks, self.limit, "bounds of mappings", "raise mapping.search_budget")
+        if looks * MAPPINGS_PER_LOOK >= self.limit:
+            return Infeasible(
+                "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
+            )
         for operand in OPERANDS:
             widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
             demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)

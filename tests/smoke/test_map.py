@@ -1,0 +1,155 @@
+"""`accelsim map` and `simulate --mapping`: replayed byte for byte, bad files answered, rules of a searched spec."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from accelsim import load_arch, load_trace, simulate
+from accelsim.cli.app import cli
+from accelsim.errors import UserError
+from accelsim.hardware.machine import build_machine
+from accelsim.map_workload import map_workload
+from accelsim.mapping.closed_form import closed_form
+from accelsim.mapping.dataflow import loop_order, map_in_order
+from accelsim.mapping.lower import MacWork, lower
+from accelsim.mapping.mapping_file import load_mappings, save_mappings
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.search.cached import forget
+
+SEARCH = ["--set", "arch.array.dataflow=search"]
+MATMUL = "matmul:24x40x56"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("ACCELSIM_MAPPING_CACHE", raising=False)
+    forget()
+
+
+def run(*args: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, list(args))
+    return result.exit_code, result.output
+
+
+def written(tmp_path: Path, workload: str, *sets: str) -> tuple[bytes, bytes, Path]:
+    """Reports of the search itself and of the replay, and the mapping file."""
+    file, first, second = (tmp_path / name for name in ("m.yaml", "a.json", "b.json"))
+    assert run("map", "apsq_edge_ws", workload, "--out", str(file), *sets)[0] == 0
+    forget()
+    assert run("simulate", "apsq_edge_ws", workload, "--json", str(first), *sets)[0] == 0
+    assert run("simulate", "apsq_edge_ws", workload, "--json", str(second), "--mapping", str(file), *sets)[0] == 0
+    return first.read_bytes(), second.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        SEARCH,
+        [*SEARCH, "--set", "workload.psum.bits=8", "--set", "workload.psum.group_size=2"],
+        [*SEARCH, "--set", "arch.mapping.objective=latency", "--set", "arch.mapping.search_budget=50"],
+        ["--set", "arch.mapping.tiles=searched"],
+        [],
+    ],
+)
+def test_replay_is_byte_identical(tmp_path: Path, sets: list[str]) -> None:
+    searched, replayed, _ = written(tmp_path, MATMUL, *sets)
+    assert searched == replayed
+    search = json.loads(searched)["ops"][0]["search"]
+    assert (search is None) == (not sets)
+
+
+def test_replay_of_bert_with_fusion_and_prefetch(tmp_path: Path) -> None:
+    extra = ["--set", "arch.mapping.fusion=auto", "--set", "arch.mapping.prefetch=weights"]
+    searched, replayed, _ = written(tmp_path, "bert_base", *SEARCH, *extra)
+    assert searched == replayed
+
+
+def test_search_is_no_worse_than_the_fixed_dataflows() -> None:
+    """By the closed form, which is what a search minimises; within its tolerance."""
+    arch, trace = load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}), load_trace("matmul:128x768x768")
+    machine = build_machine(arch)
+    work = lower(trace.phases[0].ops[0], trace.tensor_by_id(), machine)
+    assert isinstance(work, MacWork)
+    (mapped,) = map_workload(arch, trace)[0].mappings.values()
+    for dataflow in ("weight_stationary", "input_stationary", "output_stationary"):
+        fixed = map_in_order(work.problem, loop_order(work.problem, dataflow), machine, "through")
+        assert isinstance(fixed, Mapping)
+        assert mapped.search is not None
+        assert mapped.search.energy_pj <= closed_form(work.problem, fixed, machine).energy_pj * 1.002
+
+
+def test_the_cache_is_read_and_its_loss_changes_nothing(tmp_path: Path) -> None:
+    arch, trace = load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}), load_trace(MATMUL)
+    first = map_workload(arch, trace)[0]
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    forget()
+    assert map_workload(arch, trace)[0] == first
+    kept.write_text(kept.read_text().replace('"counted": ', '"counted": 7'))
+    forget()
+    (from_disk,) = map_workload(arch, trace)[0].mappings.values()
+    assert from_disk.search is not None
+    assert str(from_disk.search.counted).startswith("7")
+    kept.write_text("no json")
+    forget()
+    assert map_workload(arch, trace)[0] == first
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("for ", "four ", "cannot read"),
+        ("arch_hash: ", "arch_hash: x", "arch_hash"),
+        ("mapping_version: 1", "mapping_version: 2", "mapping_version"),
+        ("weight_buffer holds weight", "psum_buffer holds weight", "does not hold weight"),
+        ("dram holds ifmap", "array holds ifmap", "ifmap is stored in"),
+        ("parallel k x 8", "parallel k x 4", "the array runs"),
+        ("encode/", "decode/", "no mapping"),
+        ("nest:", "nests:", "nests"),
+    ],
+)
+def test_bad_mapping_files(tmp_path: Path, before: str, after: str, says: str) -> None:
+    _, _, file = written(tmp_path, MATMUL, *SEARCH)
+    text = file.read_text()
+    if before not in text:
+        before = {"encode/": "ops:\n  - ", "for ": "holds weight"}.get(before, before)
+        after = {"ops:\n  - ": "ops:\n  - x", "holds weight": "hold weight"}.get(before, after)
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
+    code, output = run("simulate", "apsq_edge_ws", MATMUL, "--mapping", str(file), *SEARCH)
+    assert code == 2, output
+    assert says in output, output
+    assert "Traceback" not in output
+
+
+def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
+    arch, trace = load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}), load_trace("matmul:128x768x768")
+    file = map_workload(arch, trace)[0]
+    path = tmp_path / "m.yaml"
+    save_mappings(file, path)
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if "weight_buffer holds weight" not in line]
+    at = next(i for i, line in enumerate(lines) if "dram holds weight" in line)
+    path.write_text("\n".join([*lines[: at + 1], "  - weight_buffer holds weight", *lines[at + 1 :]]))
+    report = simulate(arch, trace, load_mappings(path))
+    (row,) = report.infeasible
+    assert (row.resource, row.demand, row.bound) == ("weight_buffer", 768 * 768 * 8, 128 * 8192)
+
+
+@pytest.mark.parametrize(
+    ("arch", "overrides", "says"),
+    [
+        ("row_stationary_12x14", {"arch.mapping.tiles": "searched"}, "pe_grid"),
+        ("apsq_edge_ws", {"arch.array.dataflow": "search", "arch.array.spatial_reduction": "nested"}, "nested"),
+        ("systolic_32x32", {"arch.array.dataflow": "search"}, "dataflow"),
+        ("apsq_edge_ws", {"arch.mapping.search_budget": 0}, "search_budget"),
+        ("apsq_edge_ws", {"arch.mapping.objective": "speed"}, "objective"),
+    ],
+)
+def test_rules_of_a_searched_spec(arch: str, overrides: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load_arch(arch, overrides)
