@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -13,9 +14,11 @@ from accelsim.mapping.count import tiling
 from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.placement import Infeasible
-from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.problem import OPERANDS, Problem, matmul_problem
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.search.search import search
+from accelsim.schemes import PsumScheme
+from accelsim.workload.trace import MatmulDims
 from tests.reference.every_mapping import OBJECTIVES, Best, Loops, Positions, best_of_all, walked_cost
 from tests.reference.nest_walk import DIMS, MAX_LOOPS
 from tests.reference.search_cases import search_case
@@ -50,6 +53,23 @@ def check_best(problem: Problem, machine: Machine, objective: str, stationary: i
 @pytest.mark.parametrize("seed", range(40))
 def test_search_finds_the_best_of_all_mappings(seed: int) -> None:
     assert check_best(*search_case(seed, smallest_bytes=40), OBJECTIVES[seed % 3])
+
+
+@pytest.mark.parametrize(
+    ("extents", "widths", "capacity_bits", "objective"),
+    [((9, 7, 3), (2, 1, 1), (64, 256, 16), "energy"), ((9, 6, 4), (3, 1, 1), (512, 64, 40), "latency")],
+)
+def test_psums_that_stay_need_no_room(
+    extents: tuple[int, int, int], widths: tuple[int, int, int], capacity_bits: tuple[int, ...], objective: str
+) -> None:
+    """Psum buffers of a few values: whether psums are stored at all depends on the trips of every loop."""
+    problem = matmul_problem(MatmulDims(1, 1, *extents), 8, 8, 8, PsumScheme(32))
+    _, machine = search_case(0)
+    po, pci, pco = widths
+    machine = replace(machine, array=replace(machine.array, po=po, pci=pci, pco=pco))
+    for memory, bits in zip(machine.memories, capacity_bits, strict=True):
+        machine = machine.with_memory(replace(memory, word_bits=8, capacity_bits=bits))
+    assert check_best(problem, machine, objective)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import load_arch, load_trace, simulate, simulation
+from accelsim import outcomes as outcomes_module
 from accelsim import prefetch as prefetching
 from accelsim.execute import Outcome, execute
 from accelsim.hardware.machine import Machine, build_machine
@@ -162,7 +163,7 @@ def test_equal_ops_are_simulated_once(rule: str, monkeypatch: pytest.MonkeyPatch
         return retime(work, outcome, machine, prefetch)  # type: ignore[arg-type]
 
     retime = prefetching.retime
-    monkeypatch.setattr(simulation, "execute", execute_counted)
+    monkeypatch.setattr(outcomes_module, "execute", execute_counted)
     monkeypatch.setattr(prefetching, "retime", retime_counted)
     arch = load_arch("apsq_edge_ws", {"arch.mapping.prefetch": rule})
     report = simulate(arch, load_trace("bert_base"))

@@ -36,7 +36,8 @@ def cached_search(
 ) -> SearchResult | Infeasible:
     """As `search`, looked up first."""
     record = tables(problem, machine, spatial_widths(problem, machine.array), spill)
-    settings = (CACHE_VERSION, __version__, problem, machine.array.dataflow, objective, spill, budget, tolerance)
+    names = (machine.dram.name, *(memory.name for memory in machine.memories))
+    settings = (CACHE_VERSION, __version__, names, problem, machine.array.dataflow, objective, spill, budget, tolerance)
     key = hashlib.sha256(repr(settings).encode() + record.tobytes()).hexdigest()
     if key not in _memory:
         file = _file(key)

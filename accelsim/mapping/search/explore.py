@@ -41,8 +41,9 @@ def _least_array_pj(t, prices, trips, ragged, outer, outers, inner_orders):
 
 @no_type_check
 @numba.njit(cache=True)
-def _may_fit(t, trips, low, outer, outers, inner, position):
-    stored = stores_psums(t, trips, outer, outers)
+def _may_fit(t, trips, low, outer, outers, inner, position, final):
+    """Whether all three operands fit; before the trips are `final` it is not known whether psums are stored."""
+    stored = final and stores_psums(t, trips, outer, outers)
     return (
         fits(t, 0, trips, low, outer, outers, inner, position[0], stored)
         and fits(t, 1, trips, low, outer, outers, inner, position[1], stored)
@@ -138,7 +139,7 @@ def _descend(
         index[q] = 1
         trips[outer[q]], low[outer[q]] = counts[outer[q], 1], 1
     if first == size:
-        if _may_fit(t, trips, low, outer, size, inner, position):
+        if _may_fit(t, trips, low, outer, size, inner, position, True):
             number = _record(
                 t, prices, once, cycles, trips, low, outer, size, inner, position, ragged, inner_orders, objective,
                 below, bounds, cells, table, bases, number, order,
@@ -162,8 +163,11 @@ def _descend(
         if bound_of(t, prices, floor, cycles, trips, ragged, outer, size, inner, position, objective) >= below:
             index[level] = sizes[d]
             continue
-        if not _may_fit(t, trips, low, outer, size, inner, position):
-            index[level] = _next_that_fits(t, counts, sizes, index[level], d, trips, low, outer, size, inner, position)
+        final = level == size - 1
+        if not _may_fit(t, trips, low, outer, size, inner, position, final):
+            index[level] = _next_that_fits(
+                t, counts, sizes, index[level], d, trips, low, outer, size, inner, position, final
+            )
             continue
         if level < size - 1:
             level += 1
@@ -180,13 +184,14 @@ def _descend(
 
 @no_type_check
 @numba.njit(cache=True)
-def _next_that_fits(t, counts, sizes, index, d, trips, low, outer, size, inner, position):
+def _next_that_fits(t, counts, sizes, index, d, trips, low, outer, size, inner, position, final):
     """The least number of trips of one loop with which the smallest tiles fit; past the end if none."""
     at, end = index + 1, sizes[d]
     while at < end:
         middle = (at + end) // 2
-        low[d] = -(-t.extents[d] // counts[d, middle])
-        if _may_fit(t, trips, low, outer, size, inner, position):
+        trips[d] = counts[d, middle]
+        low[d] = -(-t.extents[d] // trips[d])
+        if _may_fit(t, trips, low, outer, size, inner, position, final):
             end = middle
         else:
             at = middle + 1

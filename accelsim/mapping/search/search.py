@@ -43,7 +43,7 @@ DEFAULT_TOLERANCE = 2e-3
 FIRST_EXCESS, MOST_EXCESS, GROWTH = 1e-3, 1e6, 1.3
 MAX_CELLS = 400_000
 TILES_AT_ONCE = 4096
-NODES_PER_MAPPING = 16
+NODES_PER_MAPPING = 40
 BOX_TILES = 64
 MAPPINGS_PER_LOOK = 8
 """A bound takes about as long as so many mappings."""
@@ -166,6 +166,8 @@ class _Search:
         while boxes:
             box = boxes.pop()
             self.best["looks"] += 1
+            if int(self.best["looks"][0]) * MAPPINGS_PER_LOOK >= self.limit:
+                return False
             if self._box_bound(cell, box) >= self.score * self.slack:
                 continue
             if math.prod(end - at for at, end, _ in box) <= BOX_TILES:
@@ -290,7 +292,7 @@ class _Search:
             return Infeasible(
                 "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
             )
-        for operand in OPERANDS:
+        for operand in OPERANDS[:2] if self.spill == "bypass" else OPERANDS:
             widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
             demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
             if demand > widest.capacity_bits:
