@@ -37,7 +37,8 @@ def array_cycles(t):
 def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
     """Times each value of an operand enters (or leaves) the array, on average.
 
-    `ragged` (dims,): the last outer chunk may be no wider than the array.
+    `ragged` (dims,): the last outer chunk (1) or, with more trips than these, every one (2) may be no wider
+    than the array.
     """
     last, plain = -1, 1.0
     for q in range(outers):
@@ -58,7 +59,7 @@ def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
         elif pieces > 1 and trips[a] < pieces:
             whole = 1.0
             if ragged[a] and trips[a] > 1:
-                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+                whole = 0.0 if ragged[a] == 2 or (x == 0 and t.overlaps) else 1.0 - t.widths[a] / t.extents[a]
             most = max(most, whole * times + (1.0 - whole) * plain)
     return most
 

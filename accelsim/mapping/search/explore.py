@@ -69,6 +69,7 @@ def branch(
     once, cycles = once_pj(t), array_cycles(t)
     number, table, bases = 0, np.full(TABLE, -1, np.int64), np.zeros(bounds.size)
     outer, ragged = np.zeros(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int8)
+    open_trips = np.ones(MAX_DIMS, np.int8)  # those of the tile loops are not known yet
     trips, low = np.ones(MAX_DIMS, np.int64), np.zeros(MAX_DIMS, np.int64)
     position, index = np.zeros(3, np.int64), np.zeros(MAX_DIMS, np.int64)
     for a in range(orders.shape[0]):
@@ -82,7 +83,11 @@ def branch(
         for q in range(order_sizes[a]):
             outer[lead.size + q] = orders[a, q]
             trips[orders[a, q]] = counts[orders[a, q], 1] if sizes[orders[a, q]] > 1 else 1
-        floor = once + _least_array_pj(t, prices, trips, ragged, outer, size, all_inner)
+        for d in range(t.dims):
+            open_trips[d] = 1
+        for q in range(order_sizes[a]):
+            open_trips[orders[a, q]] = 2
+        floor = once + _least_array_pj(t, prices, trips, open_trips, outer, size, all_inner)
         for b in range(inner_orders.shape[0]):
             ways = size + inner_orders.shape[1] + 1
             for code in range(ways**3):

@@ -2,8 +2,9 @@
 
 Map space. Batch dims stand outermost, one array width a trip. Every other dim is split at most once,
 into tiles of any whole number of indices; the loops over tiles stand in any order, and inside them the
-loops over array-sized pieces in any order that the dataflow allows. Each operand is stored below any of
-the tile loops in each memory of its chain; below the last tile loop something is stored. What is
+loops over array-sized pieces in any order that the dataflow allows. Each operand is stored, in each memory
+of its chain, right below any loop that it depends on, or above all; at or below the last tile loop
+something is stored. What is
 minimised is `accelsim.mapping.closed_form`.
 
 A cell is an order of tile loops with the trips of each; it has a lower bound (`bound`). Cells are
