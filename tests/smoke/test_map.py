@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,14 @@ from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.dataflow import loop_order, map_in_order
 from accelsim.mapping.lower import MacWork, lower
 from accelsim.mapping.mapping_file import load_mappings, save_mappings
-from accelsim.mapping.nest import Mapping
-from accelsim.mapping.search.cached import forget
+from accelsim.mapping.nest import Mapping, Store
+from accelsim.mapping.placement import Infeasible
+from accelsim.mapping.problem import matmul_problem
+from accelsim.mapping.search.cached import cached_search, forget
+from accelsim.mapping.search.result import SearchResult
+from accelsim.mapping.search.search import search
+from accelsim.schemes import PsumScheme
+from accelsim.workload.trace import MatmulDims
 
 SEARCH = ["--set", "arch.array.dataflow=search"]
 MATMUL = "matmul:24x40x56"
@@ -97,6 +104,30 @@ def test_the_cache_is_read_and_its_loss_changes_nothing(tmp_path: Path) -> None:
     kept.write_text("no json")
     forget()
     assert map_workload(arch, trace)[0] == first
+
+
+def test_the_cache_tells_memories_apart_by_name() -> None:
+    """The same machine with its L2 renamed: a mapping holds names."""
+    problem = matmul_problem(MatmulDims(1, 1, 64, 64, 64), 8, 8, 8, PsumScheme(32))
+    machine = build_machine(load_arch("shared_l2_edge", {"arch.array.dataflow": "search"}))
+    (l2,) = (memory for memory in machine.memories if memory.name == "l2")
+    others = tuple(memory for memory in machine.memories if memory is not l2)
+    renamed = replace(machine, memories=(replace(l2, name="gb"), *others))
+    for one in (machine, renamed):
+        found = cached_search(problem, one, "energy", "through", 10_000, 0.1)
+        assert isinstance(found, SearchResult)
+        levels = {node.level for node in found.mapping.nodes if isinstance(node, Store)}
+        assert levels <= {"dram", "array", *(memory.name for memory in one.memories)}
+
+
+def test_psums_that_go_past_their_buffer_need_no_room_in_it() -> None:
+    problem = matmul_problem(MatmulDims(2, 1, 4, 6, 2), 4, 8, 32, PsumScheme(4, 2))
+    machine = build_machine(load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}))
+    machine = replace(machine, array=replace(machine.array, po=5, pci=2, pco=5))
+    for memory, word, bits in zip(machine.memories, (8, 16, 16), (16, 128, 16), strict=True):
+        machine = machine.with_memory(replace(memory, word_bits=word, capacity_bits=bits))
+    assert isinstance(search(problem, machine, spill="bypass", tolerance=0.0), SearchResult)
+    assert isinstance(search(problem, machine, spill="through", tolerance=0.0), Infeasible)
 
 
 @pytest.mark.parametrize(
