@@ -351,7 +351,6 @@ def try_tiles(
             count_nest(t, halo, loop_dim, loop_step, loops, work, out)
             list_places(t, out, loop_dim, loops, places)
             choose(t, out, loop_dim, loop_step, loops, size, places, objective, best)
-            best.nests += 1
             if best.mappings >= limit:
                 return False
         if best.looks >= looks:

@@ -18,14 +18,13 @@ MAX_FREE_DIMS = 3
 
 @dataclass(frozen=True)
 class Orders:
-    """Positions of the batch dims (outermost) and of the free ones, and orders (n, free) of these.
+    """Positions of the batch dims (outermost), and orders (n, free dims) of the others.
 
     `outer` are the tile loops', of `outer_sizes` loops each; `inner` the array pieces', `any_inner`
     those of any dataflow. `complete` when none was left out.
     """
 
     lead: Ints
-    free: Ints
     outer: Ints
     outer_sizes: Ints
     inner: Ints
@@ -47,7 +46,6 @@ def orders_of(problem: Problem, dataflow: str) -> Orders:
     padded = [(*order, *[0] * (len(free) - len(order))) for order in split]
     return Orders(
         np.array(lead, np.int64),
-        np.array(free, np.int64),
         _rows(padded, len(free)),
         np.array([len(order) for order in split], np.int64),
         _rows(inner, len(free)),

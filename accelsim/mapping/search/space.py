@@ -125,8 +125,7 @@ BEST = np.dtype(  # the best mapping so far
         ("position", _I, (3, MAX_LEVELS)),
         ("nodes", _I),  # of the walk over trips
         ("looks", _I),  # nests whose bound was worked out
-        ("nests", _I),  # counted
-        ("mappings", _I),
+        ("mappings", _I),  # counted
     ]
 )
 
