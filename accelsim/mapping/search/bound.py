@@ -12,30 +12,41 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numba
+import numpy as np
 
-from accelsim.mapping.search.count import words_of
 from accelsim.mapping.search.place import score_of
 
 
 @no_type_check
 @numba.njit(cache=True)
-def array_cycles(t):
-    """Cycles that no mapping goes below: full pieces, and a systolic array's folds."""
-    pieces, stream, folds = 1.0, 1.0, 1.0
+def array_cycles(t, pieces):
+    """Cycles that no mapping with these array pieces of each dim goes below; of a systolic array, folds too."""
+    product, stream, folds = 1.0, 1.0, 1.0
     for d in range(t.dims):
-        parts = -(-t.extents[d] // t.widths[d])
-        pieces *= parts
+        parts = pieces[d]
+        product *= parts
         stream *= parts if d == t.row or d == t.column else t.extents[d]
         folds *= parts if t.stationary < 0 or t.relevant[t.stationary, d] else 1
     if t.stationary < 0:
-        return pieces
+        return product
     return stream + (0 if t.trimmed else folds * (t.load_cycles + t.rows + t.cols - 2))
 
 
 @no_type_check
 @numba.njit(cache=True)
-def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
-    """Times each value of an operand enters (or leaves) the array, on average.
+def least_pieces(t, d, low, high):
+    """Array pieces of a dim, at least, with tiles of `low` to `high` indices that make equal trips."""
+    width = t.widths[d]
+    trips = -(-t.extents[d] // low)
+    if trips == 1 or high // width * width >= low:
+        return t.pieces[d]
+    return (trips - 1) * (high // width + 1) + -(-(t.extents[d] - (trips - 1) * high) // width)
+
+
+@no_type_check
+@numba.njit(cache=True)
+def visits_of_array(t, trips, pieces, ragged, x, outer, outers, inner, inners):
+    """Times each value of an operand enters (or leaves) the array, on average, with at least so many `pieces` by dim.
 
     `ragged` (dims,): the last outer chunk (1) or, with more trips than these, every one (2) may be no wider
     than the array.
@@ -53,10 +64,9 @@ def visits_of_array(t, trips, ragged, x, outer, outers, inner, inners):
             times *= trips[d]
     for q in range(inners):
         a = inner[q]
-        pieces = -(-t.extents[a] // t.widths[a])
         if not t.relevant[x, a]:
-            times *= max(1.0, pieces / trips[a])
-        elif pieces > 1 and trips[a] < pieces:
+            times *= max(1.0, pieces[a] / trips[a])
+        elif trips[a] < pieces[a]:
             whole = 1.0
             if ragged[a] and trips[a] > 1:
                 whole = 0.0 if ragged[a] == 2 or (x == 0 and t.overlaps) else 1.0 - t.widths[a] / t.extents[a]
@@ -110,11 +120,11 @@ def once_pj(t):
 
 @no_type_check
 @numba.njit(cache=True)
-def array_pj(t, prices, trips, ragged, outer, outers, inner, inners):
+def array_pj(t, prices, trips, pieces, ragged, outer, outers, inner, inners):
     """Energy of what enters and leaves the array, and the least visits of an output."""
     energy = 0.0
     for x in range(3):
-        visits = visits_of_array(t, trips, ragged, x, outer, outers, inner, inners)
+        visits = visits_of_array(t, trips, pieces, ragged, x, outer, outers, inner, inners)
         if x == 2:
             visits -= 1.0
         energy += prices[x, 0] * t.values[x] * visits
@@ -123,10 +133,10 @@ def array_pj(t, prices, trips, ragged, outer, outers, inner, inners):
 
 @no_type_check
 @numba.njit(cache=True)
-def fetches(t, trips, ragged, x, outer, outers, inner, position):
+def fetches(t, trips, pieces, ragged, x, outer, outers, inner, position):
     """Times each value is fetched below the first `position` loops, outer then inner, on average."""
     if position > outers:
-        return visits_of_array(t, trips, ragged, x, outer, outers, inner, position - outers)
+        return visits_of_array(t, trips, pieces, ragged, x, outer, outers, inner, position - outers)
     last, times = -1, 1.0
     for q in range(position):
         if t.relevant[x, outer[q]]:
@@ -142,33 +152,23 @@ def fetches(t, trips, ragged, x, outer, outers, inner, position):
 def fits(t, x, trips, low, outer, outers, inner, position, stored):
     """Whether a tile of sizes `low` (dims,) below `position` loops fits a memory of the operand's chain.
 
-    `stored`: outputs leave the accumulator unfinished, so that a tile holds psums.
+    `stored`: outputs leave the accumulator unfinished, so that a tile holds psums. A tile of psums that
+    come back past all memories, and one of a conv's inputs, whose values are not known from its sizes
+    alone, have all the room there is.
     """
-    values, several = 1, False
+    values, several = 1, x == 2 and stored
     for d in range(t.dims):
         if t.relevant[x, d]:
             size = t.extents[d]
             for q in range(min(position, outers)):
                 if outer[q] == d:
-                    size, several = low[d], True
+                    size, several = low[d], several or x < 2
             for q in range(position - outers):
                 if inner[q] == d:
-                    several = several or trips[d] < -(-t.extents[d] // t.widths[d])
+                    several = several or (x < 2 and trips[d] < t.pieces[d])
                     size = min(size, t.widths[d])
             values *= size
-    if x == 2 and t.bypass:
-        return True  # psums that come back use no memory
-    if x == 0 and t.overlaps:
-        return True  # how many inputs a conv's tile holds is not known from its sizes alone
-    for level in range(t.levels[x]):
-        words = words_of(values, t.per_word[x, level])
-        if x < 2 and several:
-            words *= 2
-        if x == 2 and stored:
-            words = max(words, words_of(values, t.psum_per_word[level]))
-        if words * t.word_bits[t.memory[x, level]] <= t.capacity_bits[t.memory[x, level]]:
-            return True
-    return False
+    return values <= t.room[x, 1 if several else 0]
 
 
 @no_type_check
@@ -183,27 +183,103 @@ def stores_psums(t, trips, outer, outers):
             return True
     inside = False
     for d in range(t.dims):
-        inside = inside or (t.relevant[2, d] and trips[d] < -(-t.extents[d] // t.widths[d]))
+        inside = inside or (t.relevant[2, d] and trips[d] < t.pieces[d])
     return reduced and inside
 
 
 @no_type_check
 @numba.njit(cache=True)
-def bound_of(t, prices, base_pj, base_cycles, trips, ragged, outer, outers, inner, position, objective):
-    """Bound with storage at `position` (3,), above what `base_pj` (once, array) already counts."""
-    energy, bits, steps = base_pj, 0.0, 1.0
-    for x in range(3):
-        times = fetches(t, trips, ragged, x, outer, outers, inner, position[x])
-        if x == 2:
-            if t.bypass:
-                times = 1.0
-            bits += t.values[2] * (t.bits[2] + 2 * (times - 1.0) * t.bits[3])
-            times -= 1.0
-        else:
-            bits += t.values[x] * times * t.bits[x]
-        energy += prices[x, 1] * t.values[x] * times
+def inside_fetches(t, trips, ragged, x, outer, outers):
+    """Least times each value is fetched by a memory anywhere among the loops over array pieces.
+
+    At least one of those loops that the operand depends on stands outside it, so every trip of an outer
+    loop that it does not depend on fetches anew. Endless where there is no such loop.
+    """
+    last, plain, times = -1, 1.0, 1.0
     for q in range(outers):
-        steps *= trips[outer[q]]
+        if t.relevant[x, outer[q]]:
+            last = q
+    for q in range(outers):
+        if not t.relevant[x, outer[q]]:
+            times *= trips[outer[q]]
+            if q < last:
+                plain = times
+    least = 1e300
+    for a in range(t.dims):
+        pieces = t.pieces[a]
+        if t.relevant[x, a] and pieces > 1 and trips[a] < pieces:
+            whole = 1.0
+            if ragged[a] and trips[a] > 1:
+                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+            least = min(least, whole * times + (1.0 - whole) * plain)
+    return least
+
+
+@no_type_check
+@numba.njit(cache=True)
+def fits_array(t, x):
+    """Whether what the array takes at once of an operand fits a memory of its chain."""
+    values = 1
+    for d in range(t.dims):
+        if t.relevant[x, d]:
+            values *= min(t.extents[d], t.widths[d])
+    return values <= t.room[x, 0]
+
+
+@no_type_check
+@numba.njit(cache=True)
+def bound_of(t, prices, base_pj, base_cycles, times, steps, objective):
+    """Bound with each value fetched `times` (3,) over `steps` tiles, above what `base_pj` (once, array) counts."""
+    energy, bits = base_pj, 0.0
+    for x in range(3):
+        if x == 2:
+            again = 0.0 if t.bypass else times[x] - 1.0
+            bits += t.values[x] * (t.bits[x] + 2 * again * t.bits[3])
+            energy += prices[x, 1] * t.values[x] * again
+        else:
+            bits += t.values[x] * times[x] * t.bits[x]
+            energy += prices[x, 1] * t.values[x] * times[x]
     fs = max((base_cycles + steps * t.pipeline_cycles) * t.period_fs, bits * t.dram_fs_per_bit)
     fs += 2 * t.dram_latency_fs
     return score_of(energy + fs * t.leakage_pj_per_fs, fs, objective)[0]
+
+
+@no_type_check
+@numba.njit(cache=True)
+def outer_fetches(t, trips, pieces, ragged, low, outer, size, outside):
+    """Fill `outside` (4,): fetches of each operand where it fits outside all array pieces; the last of stored psums.
+
+    That is at the outermost place where it fits: further in, it is fetched as often or more. Endless if nowhere.
+    """
+    for row in range(4):
+        x, stored = min(row, 2), row == 3
+        outside[row] = 1e300
+        for p in range(size + 1):
+            depends = p == 0 or t.relevant[x, outer[p - 1]]
+            if depends and fits(t, x, trips, low, outer, size, outer[:0], p, stored):
+                outside[row] = fetches(t, trips, pieces, ragged, x, outer, size, outer[:0], p)
+                break
+
+
+@no_type_check
+@numba.njit(cache=True)
+def tile_bound(t, prices, once, cycles, trips, pieces, ragged, low, outer, size, outside, inner, objective):
+    """Bound of tile sizes from `low` on, of at least so many `pieces`, and one order of the array's pieces.
+
+    `outside` is what `outer_fetches` says of them.
+    """
+    base = once + array_pj(t, prices, trips, pieces, ragged, outer, size, inner, inner.size)
+    stored = visits_of_array(t, trips, pieces, ragged, 2, outer, size, inner, inner.size) > 1.0
+    least, steps = np.ones(3), 1.0
+    for x in range(3):
+        least[x] = outside[3 if x == 2 and stored else x]
+        p = size + 1
+        while least[x] == 1e300 and p <= size + inner.size:
+            if t.relevant[x, inner[p - 1 - size]] and fits(t, x, trips, low, outer, size, inner, p, stored):
+                least[x] = fetches(t, trips, pieces, ragged, x, outer, size, inner, p)
+            p += 1
+        if least[x] == 1e300 and not (x == 2 and t.bypass):
+            return 1e300
+    for q in range(size):
+        steps *= trips[outer[q]]
+    return bound_of(t, prices, base, cycles, least, steps, objective)

@@ -1,0 +1,243 @@
+"""The walk over loop orders, storage and trips that lists the cells worth a look at their tile sizes.
+
+A cell is an order of tile loops with the trips of each. An operand stands right below a tile loop that
+it depends on, or above all, or anywhere among the loops over array pieces: one bound serves all of
+those places.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numba
+import numpy as np
+
+from accelsim.mapping.search.bound import (
+    array_cycles,
+    array_pj,
+    array_prices,
+    bound_of,
+    fetches,
+    fits,
+    fits_array,
+    inside_fetches,
+    once_pj,
+    stores_psums,
+)
+from accelsim.mapping.search.space import MAX_DIMS
+
+OPEN = 2
+"""Of `ragged`: the trips of the tile loop are not known yet."""
+
+
+@no_type_check
+@numba.njit(cache=True)
+def floor_bound(record, lead, any_inner, objective):
+    """Bound of every mapping, whatever fits: each value crosses the DRAM's pins once."""
+    t = record[0]
+    prices = np.zeros((3, 2))
+    array_prices(t, prices)
+    trips, ragged, outer = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int8), np.zeros(MAX_DIMS, np.int64)
+    base = once_pj(t) + _least_array_pj(t, prices, trips, ragged, outer, 0, any_inner)
+    return bound_of(t, prices, base, array_cycles(t, t.pieces), np.ones(3), 1.0, objective)
+
+
+@no_type_check
+@numba.njit(cache=True)
+def branch(record, walk_record, counts, sizes, lead, orders, order_sizes, any_inner, inner_orders, cells, table):
+    """List every cell whose bound is less than the walk's `below`; False where it had to end early.
+
+    `counts` (dims, n) are the trips to look at, ascending, `sizes` how many; `orders` (n, free dims) the
+    orders of the tile loops, `order_sizes` how many loops each has. `cells` is filled from the top on,
+    `table` (zeros, a power of two long) finds a cell in it.
+    """
+    t, w = record[0], walk_record[0]
+    array_prices(t, w.prices)
+    w.once_pj, w.cycles, w.number, w.first = once_pj(t), array_cycles(t, t.pieces), 0, lead.size
+    for a in range(orders.shape[0]):
+        _start(t, w, counts, sizes, lead, orders[a], order_sizes[a])
+        w.order = a
+        w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, any_inner)
+        for d in range(t.dims):
+            w.ragged[d] = 1
+        for code in range((w.size + 2) ** 3):
+            if _place(t, w, code) and not _descend(t, w, counts, sizes, inner_orders, cells, table):
+                return False
+    return True
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _start(t, w, counts, sizes, lead, order, order_size):
+    """The loops of an order, each with the fewest trips that it can have."""
+    w.size = lead.size + order_size
+    for d in range(t.dims):
+        w.trips[d], w.low[d], w.ragged[d] = 1, t.extents[d], 1
+    for q in range(lead.size):
+        d = lead[q]
+        w.outer[q] = d
+        w.trips[d] = -(-t.extents[d] // t.widths[d])
+        w.low[d] = min(t.widths[d], t.extents[d])
+    for q in range(order_size):
+        d = order[q]
+        w.outer[lead.size + q] = d
+        w.trips[d] = counts[d, 1] if sizes[d] > 1 else 1
+        w.ragged[d] = OPEN
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _place(t, w, code):
+    """Unpack three positions; False for a way to store the operands that another one stands for.
+
+    Below a loop that the operand does not depend on its tile is the same as above it; and something
+    stands below the innermost tile loop. Position size + 1 is inside the loops over array pieces.
+    """
+    deepest = 0
+    for x in range(3):
+        p = code % (w.size + 2)
+        code //= w.size + 2
+        w.position[x] = p
+        deepest = max(deepest, p)
+        if 0 < p <= w.size and not t.relevant[x, w.outer[p - 1]]:
+            return False
+        if p > w.size and not fits_array(t, x):
+            return False
+    return deepest >= w.size or w.size == w.first
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _may_fit(t, w, final):
+    """Whether all three operands fit; before the trips are `final` it is not known whether psums are stored."""
+    stored = final and stores_psums(t, w.trips, w.outer, w.size)
+    for x in range(3):
+        p = w.position[x]
+        if p <= w.size and not fits(t, x, w.trips, w.low, w.outer, w.size, w.outer[:0], p, stored):
+            return False
+    return True
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _bound(t, w, base_pj, times):
+    for x in range(3):
+        p = w.position[x]
+        if p > w.size:
+            times[x] = inside_fetches(t, w.trips, w.ragged, x, w.outer, w.size)
+        else:
+            times[x] = fetches(t, w.trips, t.pieces, w.ragged, x, w.outer, w.size, w.outer[:0], p)
+    steps = 1.0
+    for q in range(w.size):
+        steps *= w.trips[w.outer[q]]
+    return bound_of(t, w.prices, base_pj, w.cycles, times, steps, w.objective)
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _descend(t, w, counts, sizes, inner_orders, cells, table):
+    """Depth first over the trips of each tile loop; a bound of `below` cuts all that have more trips."""
+    times = np.ones(3)
+    for q in range(w.first, w.size):
+        d = w.outer[q]
+        if sizes[d] < 2:
+            return True
+        w.index[q] = 1
+        w.trips[d], w.low[d] = counts[d, 1], 1
+    if w.first == w.size:
+        return not _may_fit(t, w, True) or _list(t, w, inner_orders, cells, table, times)
+    level = w.first
+    while level >= w.first:
+        w.nodes += 1
+        if w.nodes > w.most_nodes:
+            return False
+        d = w.outer[level]
+        if w.index[level] >= sizes[d]:
+            w.index[level] = 1
+            w.trips[d], w.low[d] = counts[d, 1], 1
+            level -= 1
+            if level >= w.first:
+                w.index[level] += 1
+            continue
+        w.trips[d] = counts[d, w.index[level]]
+        w.low[d] = -(-t.extents[d] // w.trips[d])
+        if _bound(t, w, w.floor_pj, times) >= w.below:
+            w.index[level] = sizes[d]
+            continue
+        final = level == w.size - 1
+        if not _may_fit(t, w, final):
+            w.index[level] = _next_that_fits(t, w, counts, sizes, level, final)
+            continue
+        if not final:
+            level += 1
+            continue
+        if not _list(t, w, inner_orders, cells, table, times):
+            return False
+        w.index[level] += 1
+    return True
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _next_that_fits(t, w, counts, sizes, level, final):
+    """The least number of trips of one loop with which the smallest tiles fit; past the end if none."""
+    d = w.outer[level]
+    at, end = w.index[level] + 1, sizes[d]
+    while at < end:
+        middle = (at + end) // 2
+        w.trips[d] = counts[d, middle]
+        w.low[d] = -(-t.extents[d] // w.trips[d])
+        if _may_fit(t, w, final):
+            end = middle
+        else:
+            at = middle + 1
+    return at
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _list(t, w, inner_orders, cells, table, times):
+    """Note the cell, or its lower bound where it stands already; False if there is no room."""
+    at = _slot(t, w, cells, table)
+    if table[at] == 0:
+        if w.number == cells.size or 2 * w.number > table.size:
+            return False
+        cell = cells[w.number]
+        for d in range(t.dims):
+            cell.trips[d] = w.trips[d]
+        cell.order, cell.bound = w.order, 1e300
+        cell.base_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, inner_orders)
+        w.number += 1
+        table[at] = w.number
+    cell = cells[table[at] - 1]
+    cell.bound = min(cell.bound, _bound(t, w, cell.base_pj, times))
+    return True
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _slot(t, w, cells, table):
+    """Where a cell stands, or would stand, in the hash table of row numbers from 1."""
+    code = np.uint64(w.order)
+    for d in range(t.dims):
+        code = (code ^ np.uint64(w.trips[d])) * np.uint64(0x9E3779B97F4A7C15)
+    at = np.int64(code >> np.uint64(40)) & (table.size - 1)
+    while table[at] > 0:
+        cell = cells[table[at] - 1]
+        same = cell.order == w.order
+        for d in range(t.dims):
+            same = same and cell.trips[d] == w.trips[d]
+        if same:
+            return at
+        at = (at + 1) & (table.size - 1)
+    return at
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _least_array_pj(t, prices, trips, ragged, outer, outers, inner_orders):
+    least = 1e300
+    for b in range(inner_orders.shape[0]):
+        found = array_pj(t, prices, trips, t.pieces, ragged, outer, outers, inner_orders[b], inner_orders.shape[1])
+        least = min(least, found)
+    return least
