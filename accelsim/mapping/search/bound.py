@@ -48,8 +48,7 @@ def least_pieces(t, d, low, high):
 def visits_of_array(t, trips, pieces, ragged, x, outer, outers, inner, inners):
     """Times each value of an operand enters (or leaves) the array, on average, with at least so many `pieces` by dim.
 
-    `ragged` (dims,): the last outer chunk (1) or, with more trips than these, every one (2) may be no wider
-    than the array.
+    `ragged` (dims,): the last outer chunk may be no wider than the array.
     """
     last, plain = -1, 1.0
     for q in range(outers):
@@ -69,7 +68,7 @@ def visits_of_array(t, trips, pieces, ragged, x, outer, outers, inner, inners):
         elif trips[a] < pieces[a]:
             whole = 1.0
             if ragged[a] and trips[a] > 1:
-                whole = 0.0 if ragged[a] == 2 or (x == 0 and t.overlaps) else 1.0 - t.widths[a] / t.extents[a]
+                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
             most = max(most, whole * times + (1.0 - whole) * plain)
     return most
 

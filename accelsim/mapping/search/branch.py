@@ -26,10 +26,6 @@ from accelsim.mapping.search.bound import (
 )
 from accelsim.mapping.search.space import MAX_DIMS
 
-OPEN = 2
-"""Of `ragged`: the trips of the tile loop are not known yet."""
-
-
 @no_type_check
 @numba.njit(cache=True)
 def floor_bound(record, lead, any_inner, objective):
@@ -54,35 +50,50 @@ def branch(record, walk_record, counts, sizes, lead, orders, order_sizes, any_in
     t, w = record[0], walk_record[0]
     array_prices(t, w.prices)
     w.once_pj, w.cycles, w.number, w.first = once_pj(t), array_cycles(t, t.pieces), 0, lead.size
+    w.ragged[:] = 1
     for a in range(orders.shape[0]):
-        _start(t, w, counts, sizes, lead, orders[a], order_sizes[a])
         w.order = a
-        w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, any_inner)
-        for d in range(t.dims):
-            w.ragged[d] = 1
-        for code in range((w.size + 2) ** 3):
-            if _place(t, w, code) and not _descend(t, w, counts, sizes, inner_orders, cells, table):
-                return False
+        for narrow in range(1 << order_sizes[a]):
+            if not _start(t, w, counts, sizes, lead, orders[a], order_sizes[a], narrow):
+                continue
+            w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, any_inner)
+            if bound_of(t, w.prices, w.floor_pj, w.cycles, np.ones(3), 1.0, w.objective) >= w.below:
+                continue
+            for code in range((w.size + 2) ** 3):
+                if _place(t, w, code) and not _descend(t, w, counts, inner_orders, cells, table):
+                    return False
     return True
 
 
 @no_type_check
 @numba.njit(cache=True)
-def _start(t, w, counts, sizes, lead, order, order_size):
-    """The loops of an order, each with the fewest trips that it can have."""
+def _start(t, w, counts, sizes, lead, order, order_size, narrow):
+    """The loops of an order, each with the fewest trips that it can have; False if some loop can have none.
+
+    Bits of `narrow`: tiles of that loop are no wider than the array, so no loop over array pieces stands
+    inside it. Otherwise one does, but for the last tile perhaps.
+    """
     w.size = lead.size + order_size
     for d in range(t.dims):
-        w.trips[d], w.low[d], w.ragged[d] = 1, t.extents[d], 1
+        w.trips[d], w.low[d] = 1, t.extents[d]
     for q in range(lead.size):
         d = lead[q]
         w.outer[q] = d
-        w.trips[d] = -(-t.extents[d] // t.widths[d])
+        w.trips[d] = t.pieces[d]
         w.low[d] = min(t.widths[d], t.extents[d])
     for q in range(order_size):
-        d = order[q]
-        w.outer[lead.size + q] = d
-        w.trips[d] = counts[d, 1] if sizes[d] > 1 else 1
-        w.ragged[d] = OPEN
+        d, level = order[q], lead.size + q
+        w.outer[level] = d
+        split = 1
+        while split < sizes[d] and counts[d, split] < t.pieces[d]:
+            split += 1
+        w.start[level], w.end[level] = 1, split
+        if narrow >> q & 1:
+            w.start[level], w.end[level] = split, sizes[d]
+        if w.start[level] >= w.end[level]:
+            return False
+        w.trips[d] = counts[d, w.start[level]]
+    return True
 
 
 @no_type_check
@@ -101,9 +112,19 @@ def _place(t, w, code):
         deepest = max(deepest, p)
         if 0 < p <= w.size and not t.relevant[x, w.outer[p - 1]]:
             return False
-        if p > w.size and not fits_array(t, x):
+        if p > w.size and (not _has_pieces(t, w, x) or not fits_array(t, x)):
             return False
     return deepest >= w.size or w.size == w.first
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _has_pieces(t, w, x):
+    """Whether a loop over array pieces may stand outside the operand."""
+    for d in range(t.dims):
+        if t.relevant[x, d] and w.trips[d] < t.pieces[d]:
+            return True
+    return False
 
 
 @no_type_check
@@ -135,15 +156,20 @@ def _bound(t, w, base_pj, times):
 
 @no_type_check
 @numba.njit(cache=True)
-def _descend(t, w, counts, sizes, inner_orders, cells, table):
+def _reset(t, w, counts, level):
+    d = w.outer[level]
+    w.index[level] = w.start[level]
+    w.trips[d] = counts[d, w.start[level]]
+    w.low[d] = 1  # any tile is at least so large while the trips are open
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _descend(t, w, counts, inner_orders, cells, table):
     """Depth first over the trips of each tile loop; a bound of `below` cuts all that have more trips."""
     times = np.ones(3)
-    for q in range(w.first, w.size):
-        d = w.outer[q]
-        if sizes[d] < 2:
-            return True
-        w.index[q] = 1
-        w.trips[d], w.low[d] = counts[d, 1], 1
+    for level in range(w.first, w.size):
+        _reset(t, w, counts, level)
     if w.first == w.size:
         return not _may_fit(t, w, True) or _list(t, w, inner_orders, cells, table, times)
     level = w.first
@@ -151,22 +177,21 @@ def _descend(t, w, counts, sizes, inner_orders, cells, table):
         w.nodes += 1
         if w.nodes > w.most_nodes:
             return False
-        d = w.outer[level]
-        if w.index[level] >= sizes[d]:
-            w.index[level] = 1
-            w.trips[d], w.low[d] = counts[d, 1], 1
+        if w.index[level] >= w.end[level]:
+            _reset(t, w, counts, level)
             level -= 1
             if level >= w.first:
                 w.index[level] += 1
             continue
+        d = w.outer[level]
         w.trips[d] = counts[d, w.index[level]]
         w.low[d] = -(-t.extents[d] // w.trips[d])
         if _bound(t, w, w.floor_pj, times) >= w.below:
-            w.index[level] = sizes[d]
+            w.index[level] = w.end[level]
             continue
         final = level == w.size - 1
         if not _may_fit(t, w, final):
-            w.index[level] = _next_that_fits(t, w, counts, sizes, level, final)
+            w.index[level] = _next_that_fits(t, w, counts, level, final)
             continue
         if not final:
             level += 1
@@ -179,10 +204,10 @@ def _descend(t, w, counts, sizes, inner_orders, cells, table):
 
 @no_type_check
 @numba.njit(cache=True)
-def _next_that_fits(t, w, counts, sizes, level, final):
+def _next_that_fits(t, w, counts, level, final):
     """The least number of trips of one loop with which the smallest tiles fit; past the end if none."""
     d = w.outer[level]
-    at, end = w.index[level] + 1, sizes[d]
+    at, end = w.index[level] + 1, w.end[level]
     while at < end:
         middle = (at + end) // 2
         w.trips[d] = counts[d, middle]

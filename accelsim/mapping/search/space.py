@@ -147,6 +147,8 @@ WALK = np.dtype(  # where the walk over cells stands (see `branch`)
         ("first", _I),
         ("size", _I),
         ("outer", _I, (MAX_DIMS,)),
+        ("start", _I, (MAX_DIMS,)),  # of each loop's trips, those looked at
+        ("end", _I, (MAX_DIMS,)),
         ("index", _I, (MAX_DIMS,)),
         ("trips", _I, (MAX_DIMS,)),
         ("low", _I, (MAX_DIMS,)),  # smallest tile with so many trips
