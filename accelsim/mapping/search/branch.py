@@ -21,6 +21,7 @@ from accelsim.mapping.search.bound import (
     fits,
     fits_array,
     inside_fetches,
+    least_pieces,
     once_pj,
     stores_psums,
 )
@@ -34,7 +35,7 @@ def floor_bound(record, lead, any_inner, objective):
     prices = np.zeros((3, 2))
     array_prices(t, prices)
     trips, ragged, outer = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int8), np.zeros(MAX_DIMS, np.int64)
-    base = once_pj(t) + _least_array_pj(t, prices, trips, ragged, outer, 0, any_inner)
+    base = once_pj(t) + _least_array_pj(t, prices, trips, t.pieces, ragged, outer, 0, any_inner)
     return bound_of(t, prices, base, array_cycles(t, t.pieces), np.ones(3), 1.0, objective)
 
 
@@ -56,7 +57,7 @@ def branch(record, walk_record, counts, sizes, lead, orders, order_sizes, any_in
         for narrow in range(1 << order_sizes[a]):
             if not _start(t, w, counts, sizes, lead, orders[a], order_sizes[a], narrow):
                 continue
-            w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, any_inner)
+            w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, t.pieces, w.ragged, w.outer, w.size, any_inner)
             if bound_of(t, w.prices, w.floor_pj, w.cycles, np.ones(3), 1.0, w.objective) >= w.below:
                 continue
             for code in range((w.size + 2) ** 3):
@@ -231,7 +232,13 @@ def _list(t, w, inner_orders, cells, table, times):
         for d in range(t.dims):
             cell.trips[d] = w.trips[d]
         cell.order, cell.bound = w.order, 1e300
-        cell.base_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, w.ragged, w.outer, w.size, inner_orders)
+        for d in range(t.dims):
+            high = w.low[d] if w.trips[d] == 1 else -(-t.extents[d] // (w.trips[d] - 1)) - 1
+            w.pieces[d] = least_pieces(t, d, w.low[d], high)
+        for q in range(w.first):
+            w.pieces[w.outer[q]] = t.pieces[w.outer[q]]
+        array = _least_array_pj(t, w.prices, w.trips, w.pieces, w.ragged, w.outer, w.size, inner_orders)
+        cell.base_pj = w.once_pj + array
         w.number += 1
         table[at] = w.number
     cell = cells[table[at] - 1]
@@ -260,9 +267,9 @@ def _slot(t, w, cells, table):
 
 @no_type_check
 @numba.njit(cache=True)
-def _least_array_pj(t, prices, trips, ragged, outer, outers, inner_orders):
+def _least_array_pj(t, prices, trips, pieces, ragged, outer, outers, inner_orders):
     least = 1e300
     for b in range(inner_orders.shape[0]):
-        found = array_pj(t, prices, trips, t.pieces, ragged, outer, outers, inner_orders[b], inner_orders.shape[1])
+        found = array_pj(t, prices, trips, pieces, ragged, outer, outers, inner_orders[b], inner_orders.shape[1])
         least = min(least, found)
     return least

@@ -158,6 +158,7 @@ class _Search:
             orders.inner, cells, np.zeros(TABLE, np.int32),
         )  # fmt: skip
         listed = cells[: int(self.walk["number"][0])]
+        listed = listed[listed["bound"] < self.walk["below"]]
         return listed[np.argsort(listed["bound"], kind="stable")], complete
 
     def _try_all(self, cell: Record) -> bool:
@@ -312,7 +313,9 @@ def _few_trips(extent: int, width: int) -> list[int]:
 
 def _trips(extent: int) -> list[int]:
     """Every number of tiles that some tile size makes of an extent."""
-    return sorted({-(-extent // size) for size in range(1, extent + 1)})
+    root = math.isqrt(extent)
+    few = {-(-extent // size) for size in range(-(-extent // (root + 1)), extent + 1)}
+    return sorted(few | {-(-extent // size) for size in range(1, root + 2) if size <= extent})
 
 
 def _tile_range(extent: int, trips: int) -> tuple[int, int]:

@@ -152,6 +152,7 @@ WALK = np.dtype(  # where the walk over cells stands (see `branch`)
         ("index", _I, (MAX_DIMS,)),
         ("trips", _I, (MAX_DIMS,)),
         ("low", _I, (MAX_DIMS,)),  # smallest tile with so many trips
+        ("pieces", _I, (MAX_DIMS,)),  # least array pieces with so many
         ("ragged", _B, (MAX_DIMS,)),
         ("position", _I, (3,)),
     ]
