@@ -216,17 +216,6 @@ def inside_fetches(t, trips, ragged, x, outer, outers):
 
 @no_type_check
 @numba.njit(cache=True)
-def fits_array(t, x):
-    """Whether what the array takes at once of an operand fits a memory of its chain."""
-    values = 1
-    for d in range(t.dims):
-        if t.relevant[x, d]:
-            values *= min(t.extents[d], t.widths[d])
-    return values <= t.room[x, 0]
-
-
-@no_type_check
-@numba.njit(cache=True)
 def bound_of(t, prices, base_pj, base_cycles, times, steps, objective):
     """Bound with each value fetched `times` (3,) over `steps` tiles, above what `base_pj` (once, array) counts."""
     energy, bits = base_pj, 0.0

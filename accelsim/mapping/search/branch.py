@@ -19,7 +19,6 @@ from accelsim.mapping.search.bound import (
     bound_of,
     fetches,
     fits,
-    fits_array,
     inside_fetches,
     least_pieces,
     once_pj,
@@ -113,19 +112,22 @@ def _place(t, w, code):
         deepest = max(deepest, p)
         if 0 < p <= w.size and not t.relevant[x, w.outer[p - 1]]:
             return False
-        if p > w.size and (not _has_pieces(t, w, x) or not fits_array(t, x)):
+        if p > w.size and not _fits_inside(t, w, x):
             return False
     return deepest >= w.size or w.size == w.first
 
 
 @no_type_check
 @numba.njit(cache=True)
-def _has_pieces(t, w, x):
-    """Whether a loop over array pieces may stand outside the operand."""
+def _fits_inside(t, w, x):
+    """Whether the operand may stand inside a loop over array pieces, and such a piece fits a memory."""
+    values, pieces = 1, False
     for d in range(t.dims):
-        if t.relevant[x, d] and w.trips[d] < t.pieces[d]:
-            return True
-    return False
+        if t.relevant[x, d]:
+            several = w.trips[d] < t.pieces[d]
+            pieces = pieces or several
+            values *= min(t.extents[d], t.widths[d]) if several else 1  # a tile may be narrower than the array
+    return pieces and values <= t.room[x, 0]
 
 
 @no_type_check

@@ -45,7 +45,7 @@ DEFAULT_TOLERANCE = 2e-3
 MAX_CELLS, TABLE = 400_000, 2**20
 TILES_AT_ONCE = 4096
 NODES_PER_MAPPING = 40
-BOX_TILES = 64
+BOX_TILES = 8
 MAPPINGS_PER_LOOK = 8
 """A bound takes about as long as so many mappings."""
 HALO_LOOKS = 512
