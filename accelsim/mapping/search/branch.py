@@ -15,27 +15,24 @@ import numpy as np
 from accelsim.mapping.search.bound import (
     array_cycles,
     array_pj,
-    array_prices,
     bound_of,
     fetches,
     fits,
     inside_fetches,
     least_pieces,
-    once_pj,
     stores_psums,
 )
-from accelsim.mapping.search.space import MAX_DIMS
+
 
 @no_type_check
 @numba.njit(cache=True)
-def floor_bound(record, lead, any_inner, objective):
+def floor_bound(record, walk_record, any_inner):
     """Bound of every mapping, whatever fits: each value crosses the DRAM's pins once."""
-    t = record[0]
-    prices = np.zeros((3, 2))
-    array_prices(t, prices)
-    trips, ragged, outer = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int8), np.zeros(MAX_DIMS, np.int64)
-    base = once_pj(t) + _least_array_pj(t, prices, trips, t.pieces, ragged, outer, 0, any_inner)
-    return bound_of(t, prices, base, array_cycles(t, t.pieces), np.ones(3), 1.0, objective)
+    t, w = record[0], walk_record[0]
+    w.size = 0
+    for d in range(t.dims):
+        w.trips[d], w.pieces[d], w.ragged[d] = 1, t.pieces[d], 1
+    return bound_of(t, w, w.once_pj + _least_array_pj(t, w, any_inner), np.ones(3), 1.0)
 
 
 @no_type_check
@@ -48,16 +45,14 @@ def branch(record, walk_record, counts, sizes, lead, orders, order_sizes, any_in
     `table` (zeros, a power of two long) finds a cell in it.
     """
     t, w = record[0], walk_record[0]
-    array_prices(t, w.prices)
-    w.once_pj, w.cycles, w.number, w.first = once_pj(t), array_cycles(t, t.pieces), 0, lead.size
-    w.ragged[:] = 1
+    once, w.number, w.first = np.ones(3), 0, lead.size
     for a in range(orders.shape[0]):
         w.order = a
         for narrow in range(1 << order_sizes[a]):
             if not _start(t, w, counts, sizes, lead, orders[a], order_sizes[a], narrow):
                 continue
-            w.floor_pj = w.once_pj + _least_array_pj(t, w.prices, w.trips, t.pieces, w.ragged, w.outer, w.size, any_inner)
-            if bound_of(t, w.prices, w.floor_pj, w.cycles, np.ones(3), 1.0, w.objective) >= w.below:
+            w.floor_pj = w.once_pj + _least_array_pj(t, w, any_inner)
+            if bound_of(t, w, w.floor_pj, once, 1.0) >= w.below:
                 continue
             for code in range((w.size + 2) ** 3):
                 if _place(t, w, code) and not _descend(t, w, counts, inner_orders, cells, table):
@@ -74,8 +69,9 @@ def _start(t, w, counts, sizes, lead, order, order_size, narrow):
     inside it. Otherwise one does, but for the last tile perhaps.
     """
     w.size = lead.size + order_size
+    w.cycles = array_cycles(t, t.pieces)
     for d in range(t.dims):
-        w.trips[d], w.low[d] = 1, t.extents[d]
+        w.trips[d], w.low[d], w.pieces[d], w.ragged[d] = 1, t.extents[d], t.pieces[d], 1
     for q in range(lead.size):
         d = lead[q]
         w.outer[q] = d
@@ -134,10 +130,10 @@ def _fits_inside(t, w, x):
 @numba.njit(cache=True)
 def _may_fit(t, w, final):
     """Whether all three operands fit; before the trips are `final` it is not known whether psums are stored."""
-    stored = final and stores_psums(t, w.trips, w.outer, w.size)
+    stored = final and stores_psums(t, w)
     for x in range(3):
         p = w.position[x]
-        if p <= w.size and not fits(t, x, w.trips, w.low, w.outer, w.size, w.outer[:0], p, stored):
+        if p <= w.size and not fits(t, w, x, w.outer, p, stored):
             return False
     return True
 
@@ -148,13 +144,13 @@ def _bound(t, w, base_pj, times):
     for x in range(3):
         p = w.position[x]
         if p > w.size:
-            times[x] = inside_fetches(t, w.trips, w.ragged, x, w.outer, w.size)
+            times[x] = inside_fetches(t, w, x)
         else:
-            times[x] = fetches(t, w.trips, t.pieces, w.ragged, x, w.outer, w.size, w.outer[:0], p)
+            times[x] = fetches(t, w, x, w.outer, p)
     steps = 1.0
     for q in range(w.size):
         steps *= w.trips[w.outer[q]]
-    return bound_of(t, w.prices, base_pj, w.cycles, times, steps, w.objective)
+    return bound_of(t, w, base_pj, times, steps)
 
 
 @no_type_check
@@ -239,8 +235,7 @@ def _list(t, w, inner_orders, cells, table, times):
             w.pieces[d] = least_pieces(t, d, w.low[d], high)
         for q in range(w.first):
             w.pieces[w.outer[q]] = t.pieces[w.outer[q]]
-        array = _least_array_pj(t, w.prices, w.trips, w.pieces, w.ragged, w.outer, w.size, inner_orders)
-        cell.base_pj = w.once_pj + array
+        cell.base_pj = w.once_pj + _least_array_pj(t, w, inner_orders)
         w.number += 1
         table[at] = w.number
     cell = cells[table[at] - 1]
@@ -269,9 +264,8 @@ def _slot(t, w, cells, table):
 
 @no_type_check
 @numba.njit(cache=True)
-def _least_array_pj(t, prices, trips, pieces, ragged, outer, outers, inner_orders):
+def _least_array_pj(t, w, inner_orders):
     least = 1e300
     for b in range(inner_orders.shape[0]):
-        found = array_pj(t, prices, trips, pieces, ragged, outer, outers, inner_orders[b], inner_orders.shape[1])
-        least = min(least, found)
+        least = min(least, array_pj(t, w, inner_orders[b], inner_orders.shape[1]))
     return least

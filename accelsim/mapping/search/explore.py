@@ -7,14 +7,7 @@ from typing import no_type_check
 import numba
 import numpy as np
 
-from accelsim.mapping.search.bound import (
-    array_cycles,
-    array_prices,
-    least_pieces,
-    once_pj,
-    outer_fetches,
-    tile_bound,
-)
+from accelsim.mapping.search.bound import array_cycles, least_pieces, outer_fetches, tile_bound
 from accelsim.mapping.search.count import count_nest
 from accelsim.mapping.search.place import choose, list_places
 from accelsim.mapping.search.space import MAX_DIMS, MAX_LOOPS
@@ -22,46 +15,41 @@ from accelsim.mapping.search.space import MAX_DIMS, MAX_LOOPS
 
 @no_type_check
 @numba.njit(cache=True)
-def class_bound(record, low, high, ragged, lead, order, order_size, inner_orders, objective):
+def class_bound(record, walk_record, low, high, ragged, lead, order, order_size, inner_orders):
     """Bound of all tile sizes from `low` to `high` (dims,) that make equal trips, over every order of the pieces."""
-    return _class_bound(record[0], low, high, ragged, lead, order, order_size, inner_orders, objective)
+    t, w = record[0], walk_record[0]
+    for d in range(t.dims):
+        w.low[d], w.ragged[d] = low[d], ragged[d]
+    return _class_bound(t, w, high, lead, order, order_size, inner_orders)
 
 
 @no_type_check
 @numba.njit(cache=True)
-def _class_bound(t, low, high, ragged, lead, order, order_size, inner_orders, objective):
-    prices, outer = np.zeros((3, 2)), np.zeros(MAX_DIMS, np.int64)
-    trips, pieces = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int64)
-    array_prices(t, prices)
+def _class_bound(t, w, high, lead, order, order_size, inner_orders):
+    """The bound from the smallest tiles in the record to `high`."""
+    w.size = lead.size + order_size
+    for q in range(w.size):
+        w.outer[q] = lead[q] if q < lead.size else order[q - lead.size]
     for d in range(t.dims):
-        trips[d] = -(-t.extents[d] // low[d])
-        pieces[d] = least_pieces(t, d, low[d], high[d])
-    once, cycles = once_pj(t), array_cycles(t, pieces)
-    size = lead.size + order_size
-    for q in range(size):
-        outer[q] = lead[q] if q < lead.size else order[q - lead.size]
-    least, outside = 1e300, np.zeros(4)
-    outer_fetches(t, trips, pieces, ragged, low, outer, size, outside)
+        w.trips[d] = -(-t.extents[d] // w.low[d])
+        w.pieces[d] = least_pieces(t, d, w.low[d], high[d])
+    w.cycles = array_cycles(t, w.pieces)
+    outer_fetches(t, w)
+    least = 1e300
     for b in range(inner_orders.shape[0]):
-        inner = inner_orders[b]
-        found = tile_bound(
-            t, prices, once, cycles, trips, pieces, ragged, low, outer, size, outside, inner, objective
-        )  # fmt: skip
-        least = min(least, found)
+        least = min(least, tile_bound(t, w, inner_orders[b]))
     return least
 
 
 @no_type_check
 @numba.njit(cache=True)
-def next_cell(record, cells, first, below, lead, orders, order_sizes, inner_orders, objective):
+def next_cell(record, walk_record, cells, first, below, lead, orders, order_sizes, inner_orders):
     """The first cell from `first` on whose smallest tiles have a bound less than `below`; else how many there are.
 
     `cells` stand by rising bound; those looked at get the bound of their smallest tiles.
     """
-    t = record[0]
-    ragged = np.ones(MAX_DIMS, np.int8)
-    low, high = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int64)
-    leads = np.zeros(MAX_DIMS, np.int8)
+    t, w = record[0], walk_record[0]
+    high, leads = np.ones(MAX_DIMS, np.int64), np.zeros(MAX_DIMS, np.int8)
     for q in range(lead.size):
         leads[lead[q]] = 1
     for i in range(first, cells.size):
@@ -69,13 +57,12 @@ def next_cell(record, cells, first, below, lead, orders, order_sizes, inner_orde
         if cell.bound >= below:
             return cells.size
         for d in range(t.dims):
-            low[d] = min(t.widths[d], t.extents[d]) if leads[d] else -(-t.extents[d] // cell.trips[d])
+            w.ragged[d] = 1
+            w.low[d] = min(t.widths[d], t.extents[d]) if leads[d] else -(-t.extents[d] // cell.trips[d])
             one = leads[d] or cell.trips[d] == 1
-            high[d] = low[d] if one else -(-t.extents[d] // (cell.trips[d] - 1)) - 1
-        size = order_sizes[cell.order]
-        cell.bound = max(cell.bound, _class_bound(
-            t, low, high, ragged, lead, orders[cell.order], size, inner_orders, objective
-        ))  # fmt: skip
+            high[d] = w.low[d] if one else -(-t.extents[d] // (cell.trips[d] - 1)) - 1
+        found = _class_bound(t, w, high, lead, orders[cell.order], order_sizes[cell.order], inner_orders)
+        cell.bound = max(cell.bound, found)
         if cell.bound < below:
             return i
     return cells.size
@@ -84,68 +71,62 @@ def next_cell(record, cells, first, below, lead, orders, order_sizes, inner_orde
 @no_type_check
 @numba.njit(cache=True)
 def try_tiles(
-    record, halo_record, tiles, lead, order, order_size, inner_orders, objective, slack, limit, looks, scratch, found,
+    record, walk_record, halo_record, tiles, lead, order, order_size, inner_orders, slack, limit, looks, scratch, found
 ):  # fmt: skip
     """Count every mapping with one order of the tile loops and these tile sizes (n, dims).
 
     Orders of array pieces whose bound is not below the best x `slack` are left out. False once `limit`
     mappings have been counted, or `looks` bounds.
     """
-    t, halo, best = record[0], halo_record[0], found[0]
+    t, w, halo, best = record[0], walk_record[0], halo_record[0], found[0]
     work, out, places = scratch[0].work, scratch[0].counts, scratch[0].places
-    prices = np.zeros((3, 2))
-    array_prices(t, prices)
-    once = once_pj(t)
-    pieces, outside = np.ones(MAX_DIMS, np.int64), np.zeros(4)
-    trips, left, low = np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int64), np.ones(MAX_DIMS, np.int64)
-    ragged, inside = np.zeros(MAX_DIMS, np.int8), np.zeros(MAX_DIMS, np.int8)
     loop_dim, loop_step = np.zeros(MAX_LOOPS, np.int64), np.zeros(MAX_LOOPS, np.int64)
-    outer = np.zeros(MAX_DIMS, np.int64)
     codes = np.zeros(max(1, inner_orders.shape[0]), np.int64)
     for row in range(tiles.shape[0]):
-        for d in range(t.dims):
-            left[d] = t.extents[d]
-        size = 0
-        for q in range(lead.size + order_size):
-            d = lead[q] if q < lead.size else order[q - lead.size]
-            step = t.widths[d] if q < lead.size else tiles[row, d]
-            if step < left[d]:
-                loop_dim[size], loop_step[size], outer[size] = d, step, d
-                left[d] = step
-                size += 1
-        for d in range(t.dims):
-            low[d] = left[d]
-            pieces[d] = least_pieces(t, d, low[d], low[d])
-            trips[d] = -(-t.extents[d] // left[d])
-            rest = t.extents[d] - (trips[d] - 1) * left[d]
-            ragged[d] = 1 if rest <= t.widths[d] else 0
-            inside[d] = 1 if left[d] > t.widths[d] else 0
-        cycles = array_cycles(t, pieces)
-        outer_fetches(t, trips, pieces, ragged, low, outer, size, outside)
+        _take_tiles(t, w, tiles[row], lead, order, order_size, loop_dim, loop_step)
         for b in range(inner_orders.shape[0]):
-            loops, codes[b] = size, 1
+            loops, codes[b] = w.size, 1
             for q in range(inner_orders.shape[1]):
                 d = inner_orders[b, q]
-                if inside[d]:
+                if w.low[d] > t.widths[d]:
                     loop_dim[loops], loop_step[loops] = d, t.widths[d]
                     loops += 1
                     codes[b] = codes[b] * 16 + d
             if _seen(codes, b):
                 continue
             best.looks += 1
-            low_bound = tile_bound(
-                t, prices, once, cycles, trips, pieces, ragged, low, outer, size, outside, inner_orders[b], objective
-            )
-            if low_bound >= best.score[0] * slack:
+            if tile_bound(t, w, inner_orders[b]) >= best.score[0] * slack:
                 continue
             count_nest(t, halo, loop_dim, loop_step, loops, work, out)
             list_places(t, out, loop_dim, loops, places)
-            choose(t, out, loop_dim, loop_step, loops, size, places, objective, best)
+            choose(t, out, loop_dim, loop_step, loops, w.size, places, w.objective, best)
             if best.mappings >= limit:
                 return False
         if best.looks >= looks:
             return False
     return True
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _take_tiles(t, w, tiles, lead, order, order_size, loop_dim, loop_step):
+    """The tile loops that these sizes make, and what their bound needs."""
+    for d in range(t.dims):
+        w.low[d] = t.extents[d]
+    w.size = 0
+    for q in range(lead.size + order_size):
+        d = lead[q] if q < lead.size else order[q - lead.size]
+        step = t.widths[d] if q < lead.size else tiles[d]
+        if step < w.low[d]:
+            loop_dim[w.size], loop_step[w.size], w.outer[w.size] = d, step, d
+            w.low[d] = step
+            w.size += 1
+    for d in range(t.dims):
+        w.pieces[d] = least_pieces(t, d, w.low[d], w.low[d])
+        w.trips[d] = -(-t.extents[d] // w.low[d])
+        w.ragged[d] = 1 if t.extents[d] - (w.trips[d] - 1) * w.low[d] <= t.widths[d] else 0
+    w.cycles = array_cycles(t, w.pieces)
+    outer_fetches(t, w)
 
 
 @no_type_check

@@ -28,6 +28,7 @@ from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.halo import halo_pairs
 from accelsim.mapping.placement import Infeasible, Spill, tile_bits
 from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.search.bound import prepare
 from accelsim.mapping.search.branch import branch, floor_bound
 from accelsim.mapping.search.explore import class_bound, next_cell, try_tiles
 from accelsim.mapping.search.halo_tables import halo_record, no_halo, overlaps
@@ -35,7 +36,7 @@ from accelsim.mapping.search.nodes import best_mapping
 from accelsim.mapping.search.orders import Orders, orders_of
 from accelsim.mapping.search.place import SAME
 from accelsim.mapping.search.result import Objective, SearchResult, StopReason
-from accelsim.mapping.search.space import CELL, SCRATCH, WALK, Floats, Ints, Record, no_best
+from accelsim.mapping.search.space import CELL, SCRATCH, WALK, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
 from accelsim.report.invariants import BrokenInvariant
 
@@ -92,10 +93,11 @@ class _Search:
         self.slack = 1 - max(tolerance, SAME)
         self.best = no_best()
         self.scratch = np.zeros(1, SCRATCH)
-        self.code = get_args(Objective).index(objective)
         self.open_bound = math.inf
         self.walk = np.zeros(1, WALK)
-        self.walk["objective"], self.walk["most_nodes"] = self.code, budget * NODES_PER_MAPPING
+        self.walk["objective"] = get_args(Objective).index(objective)
+        self.walk["most_nodes"] = budget * NODES_PER_MAPPING
+        prepare(self.t, self.walk)
         self.dims = used_dims(problem)
 
     @property
@@ -104,7 +106,7 @@ class _Search:
 
     def run(self) -> None:
         """Find a good mapping with few trips of each loop, then list every cell below it and look at all its tiles."""
-        floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
+        floor = floor_bound(self.t, self.walk, self.orders.any_inner)
         self._stream()
         if floor >= self.score * self.slack:
             return
@@ -136,8 +138,8 @@ class _Search:
         orders, at = self.orders, -1
         while True:
             at = next_cell(
-                self.t, cells, at + 1, self.score * self.slack, orders.lead, orders.outer, orders.outer_sizes,
-                orders.inner, self.code,
+                self.t, self.walk, cells, at + 1, self.score * self.slack, orders.lead, orders.outer,
+                orders.outer_sizes, orders.inner,
             )  # fmt: skip
             if at == len(cells):
                 return True
@@ -188,7 +190,15 @@ class _Search:
         high = np.array([part[1] - 1 for part in box], np.int64)
         ragged = np.array([part[2] for part in box], np.int8)
         bound: float = class_bound(
-            self.t, low, high, ragged, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner, self.code
+            self.t,
+            self.walk,
+            low,
+            high,
+            ragged,
+            orders.lead,
+            orders.outer[number],
+            orders.outer_sizes[number],
+            orders.inner,
         )
         return bound
 
@@ -242,8 +252,8 @@ class _Search:
                 return True
             tiles = np.array(block, np.int64).reshape(len(block), -1)
             going = try_tiles(
-                self.t, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
-                self.code, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
+                self.t, self.walk, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number],
+                orders.inner, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
             )  # fmt: skip
             if not going:
                 return False

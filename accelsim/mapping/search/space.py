@@ -40,7 +40,11 @@ TABLES = np.dtype(
         ("per_word", _I, (3, MAX_LEVELS)),  # values per word (finished ones of the output); negative: words per value
         ("psum_per_word", _I, (MAX_LEVELS,)),
         ("bias_per_word", _I, (MAX_LEVELS,)),
-        ("room", _I, (3, 2)),  # values of the largest tile that some memory holds: one or two of an input; finished, stored
+        (
+            "room",
+            _I,
+            (3, 2),
+        ),  # values of the largest tile that fits: alone or twice (inputs); finished or stored (output)
         ("read_pj", _F, (3, MAX_LEVELS)),  # energy of a word
         ("write_pj", _F, (3, MAX_LEVELS)),
         ("word_bits", _I, (MAX_MEMORIES,)),
@@ -132,7 +136,7 @@ BEST = np.dtype(  # the best mapping so far
 
 CELL = np.dtype([("trips", _I, (MAX_DIMS,)), ("order", _I), ("bound", _F), ("base_pj", _F)])
 
-WALK = np.dtype(  # where the walk over cells stands (see `branch`)
+WALK = np.dtype(  # the loops and sizes whose bound is asked, and where the walk over cells stands (see `branch`)
     [
         ("objective", _I),
         ("below", _F),  # bounds from here on are cut
@@ -155,6 +159,7 @@ WALK = np.dtype(  # where the walk over cells stands (see `branch`)
         ("pieces", _I, (MAX_DIMS,)),  # least array pieces with so many
         ("ragged", _B, (MAX_DIMS,)),
         ("position", _I, (3,)),
+        ("outside", _F, (4,)),  # see `bound.outer_fetches`
     ]
 )
 

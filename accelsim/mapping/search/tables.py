@@ -20,7 +20,6 @@ from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.mapping.search.halo_tables import overlaps
 from accelsim.mapping.search.space import MAX_DIMS, MAX_LEVELS, MAX_MEMORIES, TABLES, Floats, Record
 
-
 EVERYTHING = 2**62
 
 
