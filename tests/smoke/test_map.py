@@ -175,7 +175,7 @@ def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
     ("arch", "overrides", "says"),
     [
         ("row_stationary_12x14", {"arch.mapping.tiles": "searched"}, "pe_grid"),
-        ("apsq_edge_ws", {"arch.array.dataflow": "search", "arch.array.spatial_reduction": "nested"}, "nested"),
+        ("apsq_edge_ws", {"arch.mapping.tiles": "searched", "arch.array.spatial_reduction": "nested"}, "nested"),
         ("systolic_32x32", {"arch.array.dataflow": "search"}, "dataflow"),
         ("apsq_edge_ws", {"arch.mapping.search_budget": 0}, "search_budget"),
         ("apsq_edge_ws", {"arch.mapping.objective": "speed"}, "objective"),

@@ -300,14 +300,14 @@ def class_bound(record, low_tiles, ragged_dims, lead, order, order_size, inner_o
 @no_type_check
 @numba.njit(cache=True)
 def try_tiles(
-    record, halo_record, tiles, lead, order, order_size, inner_orders, objective, slack, limit, looks, scratch, found,
+    record, halo, tiles, lead, order, order_size, inner_orders, objective, slack, limit, looks, scratch, found,
 ):  # fmt: skip
     """Count every mapping with one order of the tile loops and these tile sizes (n, dims).
 
     Orders of array pieces whose bound is not below the best x `slack` are left out. False once `limit`
     mappings have been counted, or `looks` bounds.
     """
-    t, halo, best = record[0], halo_record[0], found[0]
+    t, best = record[0], found[0]
     work, out, places = scratch[0].work, scratch[0].counts, scratch[0].places
     prices = np.zeros((3, 2))
     array_prices(t, prices)
