@@ -102,13 +102,16 @@ def best_of_all(problem: Problem, machine: Machine, objective: str, stationary: 
 def walked_cost(
     problem: Problem, machine: Machine, loops: Loops, positions: Positions
 ) -> tuple[float, float, tuple[int, int, int]]:
-    """Energy in pJ, time in fs and the bits asked of each buffer, of any nest with storage at any positions."""
+    """Energy in pJ, time in fs and the bits asked of each buffer, of any nest with storage at any positions.
+
+    Outputs have one slot.
+    """
     extents, _, form, prices = _numbers(problem, machine)
     dims = np.array([DIMS.index(dim) for dim, _ in loops], np.int64)
     steps = np.array([step for _, step in loops], np.int64)
     counts = np.zeros(1, COUNTS)
     walk(extents, dims, steps, len(loops), form[0], RELEVANT, counts[0])
-    energy, latency = price(counts[0], len(loops), *positions, form[0], prices[0])
+    energy, latency = price(counts[0], len(loops), *positions, False, form[0], prices[0])
     i, w, o = (int(need(counts[0], len(loops), x, positions[x], form[0], prices[0])) for x in range(3))
     return float(energy), float(latency), (i, w, o)
 
@@ -182,8 +185,11 @@ def need(counts, loops, x, p, form, prices):
 
 @no_type_check
 @numba.njit(cache=True)
-def price(counts, loops, i, w, o, form, prices):
-    """Energy and time with the input stored below `i` loops, the weight below `w`, the output below `o`."""
+def price(counts, loops, i, w, o, two_slots, form, prices):
+    """Energy and time with the input stored below `i` loops, the weight below `w`, the output below `o`.
+
+    Without `two_slots` for outputs the array waits until a tile is in DRAM before it begins the next.
+    """
     energy, bits, edge_bits, busy = prices.macs_pj, 0.0, 0.0, 0.0
     for x, p in ((0, i), (1, w), (2, o)):
         if x != OUTPUT:
@@ -196,7 +202,10 @@ def price(counts, loops, i, w, o, form, prices):
         energy += fills * prices.write_pj[x] + drains * prices.read_pj[x]
         busy = max(busy, fills * form.word_bits[x] / prices.write_bits_per_cycle[x])
         busy = max(busy, drains * form.word_bits[x] / prices.read_bits_per_cycle[x])
-        edge_bits += bursts(counts.largest[x, p] * form.bits[x], form.burst_bits)
+        edge = bursts(counts.largest[x, p] * form.bits[x], form.burst_bits)
+        if x == OUTPUT and not two_slots:
+            edge = max(edge, counts.moved_bits[x, p] + 2 * counts.psum_moved_bits[x, p])
+        edge_bits += edge
     energy += counts.requantised * prices.requantise_pj + counts.dequantised * prices.dequantise_pj
     energy += bits * prices.dram_pj_per_bit
     busy = max(busy, counts.requantised / prices.psums_per_cycle)
@@ -278,7 +287,8 @@ def _store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, p
                 if not (fits[0, i] and fits[1, w] and fits[2, o]) or max(i, w, o) < tile_loops:
                     continue
                 best.mappings += 1
-                energy, time = price(counts, loops, i, w, o, form, prices)
+                two_slots = 2 * need(counts, loops, OUTPUT, o, form, prices) <= prices.capacity_bits[OUTPUT]
+                energy, time = price(counts, loops, i, w, o, two_slots, form, prices)
                 score = energy if objective == 0 else time if objective == 1 else energy * time
                 if score < best.score:
                     best.score, best.energy_pj, best.latency_fs, best.loops = score, energy, time, loops

@@ -127,10 +127,10 @@ def _tiles(t, halo, x, out, p, loop_dim, loops, work):
 @no_type_check
 @numba.njit(cache=True)
 def _is_joint(halo, d):
+    found = False
     for pair in range(halo.size):
-        if halo[pair].row == d or halo[pair].red == d:
-            return True
-    return False
+        found = found or halo[pair].row == d or halo[pair].red == d
+    return found
 
 
 @no_type_check

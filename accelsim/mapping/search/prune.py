@@ -23,7 +23,8 @@ def _later_fs(t, counts, places, x, a, b):
     for m in range(t.memories):
         cycles = max(cycles, places.read_cycles[x, a, m] - places.read_cycles[x, b, m])
         cycles = max(cycles, places.write_cycles[x, a, m] - places.write_cycles[x, b, m])
-    edge_fs = max(0.0, (places.edge_bits[x, a] - places.edge_bits[x, b]) * t.dram_fs_per_bit)
+    # Whether outputs have two slots depends on who else is there.
+    edge_fs = max(0.0, (places.drain_bits[x, a] - places.edge_bits[x, b]) * t.dram_fs_per_bit)
     dram_fs = (places.dram_bits[x, a] - places.dram_bits[x, b]) * t.dram_fs_per_bit
     return max(cycles * t.period_fs + edge_fs, dram_fs)
 
