@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.problem import Problem
-from tests.reference.nest_walk import COUNTS, DIMS, FORMAT, MAX_LOOPS, OUTPUT, RELEVANT, bursts, walk, words
+from tests.reference.nest_walk import COUNTS, DIMS, FORMAT, MAX_LOOPS, NO_WINDOWS, OUTPUT, RELEVANT, bursts, walk, words
 
 OBJECTIVES = ("energy", "latency", "edp")
 Loops = tuple[tuple[str, int], ...]
@@ -81,7 +81,7 @@ def best_of_all(problem: Problem, machine: Machine, objective: str, stationary: 
     That is, the loops over array pieces whose dims do not select an element of that operand stand
     inside all others.
     """
-    extents, widths, form, prices = _numbers(problem, machine)
+    extents, widths, form, prices = numbers(problem, machine)
     best, scratch = np.zeros(1, BEST), np.zeros(1, COUNTS)
     best["score"] = np.inf
     split = _ordered_subsets([d for d in range(1, 5) if extents[d] > 1])
@@ -106,11 +106,11 @@ def walked_cost(
 
     Outputs have one slot.
     """
-    extents, _, form, prices = _numbers(problem, machine)
+    extents, _, form, prices = numbers(problem, machine)
     dims = np.array([DIMS.index(dim) for dim, _ in loops], np.int64)
     steps = np.array([step for _, step in loops], np.int64)
     counts = np.zeros(1, COUNTS)
-    walk(extents, dims, steps, len(loops), form[0], RELEVANT, counts[0])
+    walk(extents, dims, steps, len(loops), form[0], RELEVANT, NO_WINDOWS, counts[0])
     energy, latency = price(counts[0], len(loops), *positions, False, form[0], prices[0])
     i, w, o = (int(need(counts[0], len(loops), x, positions[x], form[0], prices[0])) for x in range(3))
     return float(energy), float(latency), (i, w, o)
@@ -130,15 +130,16 @@ def _rows(orders: list[tuple[int, ...]]) -> NDArray[np.int64]:
     return np.array([[*order, *[-1] * (5 - len(order))] for order in orders], np.int64)
 
 
-def _numbers(
+def numbers(
     problem: Problem, machine: Machine
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void], NDArray[np.void]]:
     array = machine.array
     assert isinstance(array, AdderTree)
     assert len(machine.memories) == 3
     assert not problem.bias_values
-    extents = np.array([problem.extent(dim) for dim in DIMS], np.int64)
-    widths = np.array([1, 1, array.po, array.pci, array.pco], np.int64)
+    unrolled = {problem.row: array.po, problem.reduction[-1]: array.pci, problem.column: array.pco}
+    extents = np.array([extent for _, extent in problem.extents], np.int64)
+    widths = np.array([unrolled.get(dim, 1) for dim in problem.dims], np.int64)
     buffers = (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)
     dram, engine = machine.dram, machine.psum_engine
     form = np.zeros(1, FORMAT)
@@ -239,9 +240,9 @@ def every(extents, widths, tile_orders, piece_orders, objective, form, prices, r
             for b in range(piece_orders.shape[0]):
                 loops = _pieces(piece_orders[b], tile, widths, first, dims, steps)
                 if loops >= 0:
-                    walk(extents, dims, steps, loops, form, relevant, counts)
+                    walk(extents, dims, steps, loops, form, relevant, NO_WINDOWS, counts)
                     best.nests += 1
-                    _store_everywhere(counts, dims, steps, loops, first, objective, form, prices, relevant, best)
+                    store_everywhere(counts, dims, steps, loops, first, objective, form, prices, relevant, best)
             # The next tile sizes: counted up like the digits of a number.
             p = first - 1
             while p >= 0 and tile[dims[p]] == most[dims[p]]:
@@ -272,7 +273,7 @@ def _pieces(order, tile, widths, first, dims, steps):
 
 @no_type_check
 @numba.njit(cache=True)
-def _store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, prices, relevant, best):
+def store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, prices, relevant, best):
     fits = np.zeros((3, MAX_LOOPS + 1), np.bool_)
     for x in range(3):
         for p in range(loops + 1):

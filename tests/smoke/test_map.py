@@ -70,6 +70,16 @@ def test_replay_is_byte_identical(tmp_path: Path, sets: list[str]) -> None:
     assert (search is None) == (not sets)
 
 
+def test_replay_of_a_nested_conv(tmp_path: Path) -> None:
+    """Searched by rows, columns and taps: what `map` writes, `simulate --mapping` replays to the byte."""
+    sets = [*SEARCH, "--set", "arch.array.spatial_reduction=nested", "--set", "arch.mapping.search_budget=5000"]
+    searched, replayed, file = written(tmp_path, CONV, *sets)
+    assert searched == replayed
+    search = json.loads(searched)["ops"][0]["search"]
+    assert (search["proved"], search["stop_reason"]) == (False, "budget")
+    assert "for p in chunks of" in file.read_text()
+
+
 def test_replay_of_bert_with_fusion_and_prefetch(tmp_path: Path) -> None:
     extra = ["--set", "arch.mapping.fusion=auto", "--set", "arch.mapping.prefetch=weights"]
     searched, replayed, _ = written(tmp_path, "bert_base", *SEARCH, *extra)

@@ -241,12 +241,13 @@ def _added(t, axes, lead, few, fews, objective, limit, now, room, best):
 def climb(
     record, axes, lead, sizes, numbers, few, fews, objective, limit, now_record, spare_record, room_record, found
 ):  # fmt: skip
-    """Change the nest `now` for the better until no change helps; False where `limit` was spent first.
+    """Change the nest in `spare` for the better until no change helps; False where `limit` was spent first.
 
     The first `lead` loops stay. `sizes` (dims, n) are the tile sizes of each dim by rising size, `numbers`
     how many; `few` and `fews` those that are tried everywhere.
     """
     t, now, spare, room, best = record[0], now_record[0], spare_record[0], room_record[0], found[0]
+    _settle(t, spare, now)
     try_nest(t, axes, now, objective, room, best)
     going = True
     while going and _spent(best) < limit:

@@ -6,9 +6,10 @@ columns are rectangles with their halo, taps whole or split. Each operand is sto
 its chain, right below any loop that it depends on, or above all. What is minimised is
 `accelsim.mapping.closed_form`.
 
-Seven dims have too many orders to look at all. So the search starts from the nests without tile loops,
-in the orders that keep one operand still in the array and then in others, evenly drawn from all there
-are, and makes each better loop by loop until no single change helps (`climb`). The same budget gives
+Seven dims have too many orders to look at all. So the search starts from nests without tile loops, in
+the orders that keep one operand still in the array and then in others, spread evenly over all there are,
+each also with a few tile loops drawn among them, and makes each nest better loop by loop until no single
+change helps (`climb`). The same budget gives
 the same mapping. Nothing is proved but by the bound of all mappings (`nested_bound`).
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -38,6 +40,8 @@ SHARE = 0.6180339887498949
 """Of all orders, those between one start and the next: the golden ratio spreads any number of starts evenly."""
 EVERY_TRIPS, GROWTH = 8, 1.25
 """Tile sizes of up to so many trips are all tried at every place, of more trips those that grow by this."""
+LEAST_STARTS, TILED = 120, 0.5
+"""Starts with tile loops, where there are fewer orders than that; which share of the dims has one."""
 
 
 def search_nested(
@@ -51,8 +55,8 @@ def search_nested(
     best, slack = no_best(), 1 - max(tolerance, SAME)
     stop: StopReason = "orders"
     climbs = _Climbs(problem, record, code)
-    for order in _starts(problem):
-        going = climbs.run(order, best, budget)
+    for start in climbs.starts():
+        going = climbs.run(start, best, budget)
         if bound >= best["score"][0, 0] * slack:
             stop = "proved"
             break
@@ -79,7 +83,7 @@ class _Climbs:
     """Climbs of one problem, each from a loop order."""
 
     def __init__(self, problem: Problem, record: Record, code: int) -> None:
-        self.record, self.code = record, code
+        self.problem, self.record, self.code = problem, record, code
         self.dims = used_dims(problem)
         self.axes = axes_of(problem, self.dims)
         self.lead = [d for d, dim in enumerate(self.dims) if dim in problem.batch]
@@ -88,16 +92,40 @@ class _Climbs:
         self.sizes, self.numbers = _rows([[] if d in self.lead else _sizes(*side) for d, side in enumerate(sides)])
         self.few, self.fews = _rows([[] if d in self.lead else _few_sizes(*side) for d, side in enumerate(sides)])
         self.now, self.spare, self.room = np.zeros(1, NEST), np.zeros(1, NEST), np.zeros(1, ROOM)
+        self.room["steps"] = -1  # no table is known
 
-    def run(self, order: Sequence[str], best: Record, budget: int) -> bool:
-        """Climb from the array pieces in this order; False when the budget ran out."""
-        loops = [d for d in (*self.lead, *map(self.dims.index, order)) if self.widths[d] < self.extents[d]]
-        self.now["loops"], lead = len(loops), len(set(self.lead) & set(loops))
-        self.now["dim"][0, : len(loops)], self.now["step"][0, : len(loops)] = loops, [self.widths[d] for d in loops]
+    def starts(self) -> Iterator[list[tuple[int, int]]]:
+        """Nests to climb from, as (dim, step): array pieces in an order, then with some tile loops among them."""
+        free = [d for d in range(len(self.dims)) if d not in self.lead and self.widths[d] < self.extents[d]]
+        for still in OPERANDS:
+            apart = [d for d in free if self.dims[d] in self.problem.irrelevant(still)]
+            yield [(d, self.widths[d]) for d in (*(d for d in free if d not in apart), *apart)]
+        number = math.factorial(len(free))
+        for start in range(max(number, LEAST_STARTS)):
+            pieces = [(d, self.widths[d]) for d in _order(free, start)]
+            if start < number:
+                yield pieces
+            yield self._with_tiles(pieces, random.Random(start))
+
+    def _with_tiles(self, pieces: list[tuple[int, int]], rng: random.Random) -> list[tuple[int, int]]:
+        loops = list(pieces)
+        for d, _ in pieces:
+            if self.fews[d] and rng.random() < TILED:
+                step = int(self.few[d, rng.randrange(self.fews[d])])
+                loops.insert(rng.randrange(len(loops) + 1), (d, step))
+        return loops
+
+    def run(self, start: Sequence[tuple[int, int]], best: Record, budget: int) -> bool:
+        """Climb from a nest; False when the budget ran out."""
+        lead = [(d, self.widths[d]) for d in self.lead if self.widths[d] < self.extents[d]]
+        loops = [*lead, *start]
+        self.spare["loops"] = len(loops)
+        for p, (d, step) in enumerate(loops):
+            self.spare["dim"][0, p], self.spare["step"][0, p] = d, step
         found = no_best()
         found["looks"], found["mappings"] = best["looks"], best["mappings"]
         going: bool = climb(
-            self.record, self.axes, lead, self.sizes, self.numbers, self.few, self.fews, self.code, budget,
+            self.record, self.axes, len(lead), self.sizes, self.numbers, self.few, self.fews, self.code, budget,
             self.now, self.spare, self.room, found,
         )  # fmt: skip
         if found["score"][0, 0] < best["score"][0, 0]:
@@ -106,20 +134,15 @@ class _Climbs:
         return going
 
 
-def _starts(problem: Problem) -> Iterator[tuple[str, ...]]:
-    """Orders of the dims that are not the batch's: one operand still in the array, then all others, spread."""
-    free = [dim for dim in used_dims(problem) if dim not in problem.batch]
-    for still in OPERANDS:
-        apart = [dim for dim in free if dim in problem.irrelevant(still)]
-        yield (*(dim for dim in free if dim not in apart), *apart)
-    number = math.factorial(len(free))
+def _order(dims: Sequence[int], start: int) -> list[int]:
+    """All orders one after the other, so that any number of them from the first on is spread over all."""
+    number = math.factorial(len(dims))
     step = next(step for step in itertools.count(max(1, round(SHARE * number))) if math.gcd(step, number) == 1)
-    for start in range(number):
-        code, left, order = start * step % number, list(free), []
-        for size in range(len(free), 0, -1):
-            order.append(left.pop(code % size))
-            code //= size
-        yield tuple(order)
+    code, left, order = start * step % number, list(dims), []
+    for size in range(len(dims), 0, -1):
+        order.append(left.pop(code % size))
+        code //= size
+    return order
 
 
 def _sizes(extent: int, width: int) -> list[int]:

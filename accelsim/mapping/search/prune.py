@@ -13,6 +13,28 @@ from accelsim.mapping.search.space import MAX_LEVELS, MAX_PLACES
 
 @no_type_check
 @numba.njit(cache=True)
+def _is_shared(t, x, m):
+    """Whether other operands may be in the memory too."""
+    shared = False
+    for other in range(3):
+        for level in range(t.levels[other]):
+            shared = shared or (other != x and t.memory[other, level] == m)
+    return shared
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _edge_bits(t, places, x, way, worst):
+    """The most or the least that nothing overlaps: whether outputs have two slots may depend on who else is there."""
+    m = places.outermost[x, way]
+    if x < 2 or m < 0:
+        return places.edge_bits[x, way]
+    is_single = 2 * places.need_bits[x, way, m] > t.capacity_bits[m]
+    return places.drain_bits[x, way] if is_single or (worst and _is_shared(t, x, m)) else places.edge_bits[x, way]
+
+
+@no_type_check
+@numba.njit(cache=True)
 def _later_fs(t, counts, places, x, a, b):
     """How much later than with way `b` an op can end with way `a`, at most; never less than nothing.
 
@@ -23,8 +45,7 @@ def _later_fs(t, counts, places, x, a, b):
     for m in range(t.memories):
         cycles = max(cycles, places.read_cycles[x, a, m] - places.read_cycles[x, b, m])
         cycles = max(cycles, places.write_cycles[x, a, m] - places.write_cycles[x, b, m])
-    # Whether outputs have two slots depends on who else is there.
-    edge_fs = max(0.0, (places.drain_bits[x, a] - places.edge_bits[x, b]) * t.dram_fs_per_bit)
+    edge_fs = max(0, _edge_bits(t, places, x, a, True) - _edge_bits(t, places, x, b, False)) * t.dram_fs_per_bit
     dram_fs = (places.dram_bits[x, a] - places.dram_bits[x, b]) * t.dram_fs_per_bit
     return max(cycles * t.period_fs + edge_fs, dram_fs)
 
@@ -34,11 +55,8 @@ def _later_fs(t, counts, places, x, a, b):
 def _is_dominated(t, counts, places, x, a, b, objective):
     """Whether way `b` is no worse than way `a` in the objective, and no larger where others are stored too."""
     for m in range(t.memories):
-        if places.need_bits[x, b, m] > places.need_bits[x, a, m]:
-            for other in range(3):
-                for level in range(t.levels[other]):
-                    if other != x and t.memory[other, level] == m:
-                        return False
+        if places.need_bits[x, b, m] > places.need_bits[x, a, m] and _is_shared(t, x, m):
+            return False
     later = _later_fs(t, counts, places, x, b, a)
     if objective == ENERGY:
         return places.energy_pj[x, b] + later * t.leakage_pj_per_fs < places.energy_pj[x, a]
