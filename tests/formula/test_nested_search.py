@@ -1,4 +1,4 @@
-"""The search over nested convs: against every mapping of small ones, its tables, its bound, what its mappings compute."""
+"""The search over nested convs: against every mapping of small ones; its tables, its bound, what its mappings do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accelsim.mapping.halo import chunk_pairs
 from accelsim.mapping.mapping_file import check_mapping
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.placement import Infeasible
-from accelsim.mapping.problem import OPERANDS, Problem, conv_problem
+from accelsim.mapping.problem import OPERANDS, conv_problem
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.search.search import search
 from accelsim.mapping.search.space import HALO, MAX_PER_DIM

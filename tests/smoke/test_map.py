@@ -73,7 +73,12 @@ def test_replay_is_byte_identical(tmp_path: Path, sets: list[str]) -> None:
 def test_replay_of_a_nested_conv(tmp_path: Path) -> None:
     """Searched by rows, columns and taps: what `map` writes, `simulate --mapping` replays to the byte."""
     sets = [*SEARCH, "--set", "arch.array.spatial_reduction=nested", "--set", "arch.mapping.search_budget=5000"]
-    searched, replayed, file = written(tmp_path, CONV, *sets)
+    layers = tmp_path / "layers.csv"
+    layers.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+        "conv, 31, 31, 3, 3, 32, 48, 2,\n"
+    )
+    searched, replayed, file = written(tmp_path, str(layers), *sets)
     assert searched == replayed
     search = json.loads(searched)["ops"][0]["search"]
     assert (search["proved"], search["stop_reason"]) == (False, "budget")
