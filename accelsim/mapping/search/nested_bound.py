@@ -17,26 +17,26 @@ import math
 import numpy as np
 
 from accelsim.mapping.problem import OPERANDS, Problem
-from accelsim.mapping.search.bound import array_cycles, array_prices, once_pj
+from accelsim.mapping.search.bound import prepare
 from accelsim.mapping.search.place import score_of
-from accelsim.mapping.search.space import Record
+from accelsim.mapping.search.space import WALK, Record
 from accelsim.mapping.window import axis_of, distinct_positions
 
 
 def nested_bound(problem: Problem, record: Record, objective: int) -> float:
     """Lower bound of the objective's score; `record` is the problem's `TABLES`."""
-    t = record[0]
-    prices = np.zeros((3, 2))
-    array_prices(t, prices)
+    t, walk = record[0], np.zeros(1, WALK)
+    prepare(record, walk)
+    prices = walk["prices"][0]
     values = [int(count) for count in t["values"]]
     visits_pj = [prices[x, 0] / _irrelevant_width(problem, record, x) for x in range(3)]
     inside = _macs_inside(problem)
     array_pj = inside * min(a + b for a, b in itertools.combinations(visits_pj, 2))
     array_pj += (problem.macs - inside) * min(visits_pj[1:])
     array_pj = max(array_pj - prices[2, 0] * values[2], prices[0, 0] * values[0] + prices[1, 0] * values[1])
-    energy = once_pj(t) + array_pj + prices[0, 1] * values[0] + prices[1, 1] * values[1]
+    energy = float(walk["once_pj"][0]) + array_pj + prices[0, 1] * values[0] + prices[1, 1] * values[1]
     dram_bits = sum(int(t["bits"][x]) * values[x] for x in range(3))
-    cycles = array_cycles(t) + t["pipeline_cycles"]
+    cycles = walk["cycles"][0] + t["pipeline_cycles"]
     fs = max(float(cycles * t["period_fs"]), dram_bits * float(t["dram_fs_per_bit"])) + 2 * float(t["dram_latency_fs"])
     score: float = score_of(float(energy) + fs * float(t["leakage_pj_per_fs"]), fs, objective)[0]
     return score
