@@ -4,8 +4,8 @@ Map space. Batch dims stand outermost, one array width a trip. Every other dim i
 into tiles of any whole number of indices; the loops over tiles stand in any order, and inside them the
 loops over array-sized pieces in any order that the dataflow allows. Each operand is stored, in each memory
 of its chain, right below any loop that it depends on, or above all; at or below the last tile loop
-something is stored. What is
-minimised is `accelsim.mapping.closed_form`.
+something is stored. Psums in groups of more than one stay in their memory until they are finished (spilled
+groups are mapped and counted, but not searched). What is minimised is `accelsim.mapping.closed_form`.
 
 A cell is an order of tile loops with the trips of each; it has a lower bound (`bound`). Cells are
 opened from the lowest bound on, first with the few tile sizes that pad least, then with every one.
