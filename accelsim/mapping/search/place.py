@@ -44,6 +44,8 @@ def list_places(t, out, loop_dim, loops, places):
                 continue
             if places.number[x] < MAX_PLACES:
                 _price(t, out, loops, x, position, places)
+            else:
+                places.left_out = True
 
 
 @no_type_check

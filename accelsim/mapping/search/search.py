@@ -26,6 +26,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.halo import halo_pairs
+from accelsim.mapping.nest import TooManyChunks
 from accelsim.mapping.placement import Infeasible, Spill, tile_bits
 from accelsim.mapping.problem import OPERANDS, Problem
 from accelsim.mapping.search.explore import branch, class_bound, floor_bound, try_tiles
@@ -34,7 +35,7 @@ from accelsim.mapping.search.nodes import best_mapping
 from accelsim.mapping.search.orders import Orders, orders_of
 from accelsim.mapping.search.place import SAME
 from accelsim.mapping.search.result import Objective, SearchResult, StopReason
-from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
+from accelsim.mapping.search.space import MAX_TILES, SCRATCH, Floats, Ints, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
 from accelsim.report.invariants import BrokenInvariant
 
@@ -94,6 +95,9 @@ class _Search:
         self.scratch = np.zeros(1, SCRATCH)
         self.code = get_args(Objective).index(objective)
         self.open_bound = math.inf
+        self.floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
+        self.left_out = 0
+        """Kinds of input tiles of some pair of tile sizes that was passed over."""
         trips = [_trips(extent) for extent in self.extents] or [[1]]
         self.sizes = np.array([len(line) for line in trips], np.int64)
         self.counts = np.array([line + [0] * (max(self.sizes) - len(line)) for line in trips], np.int64)
@@ -105,7 +109,7 @@ class _Search:
 
     def run(self) -> None:
         """Look at ever more cells until those looked at hold every one below the best; then at all their tiles."""
-        floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
+        floor = self.floor
         excess, going = FIRST_EXCESS, True
         self._stream()
         if floor >= self.score * self.slack:
@@ -214,7 +218,13 @@ class _Search:
             tiles = dict(zip(joint, chosen, strict=True))
             steps = [self._steps(dim, tiles) for dim in pair]
             self.best["looks"] += HALO_LOOKS
-            halo = halo_record(self.problem, self.dims, *steps)
+            try:
+                halo = halo_record(self.problem, self.dims, *steps)
+            except TooManyChunks as error:
+                self.left_out = error.chunks
+                if int(self.best["looks"][0]) * MAPPINGS_PER_LOOK >= self.limit:
+                    return False
+                continue
             if not self._count(cell, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
                 return False
         return True
@@ -273,35 +283,43 @@ class _Search:
             mine = float(self.best[name][0])
             if not math.isclose(mine, theirs, rel_tol=1e-9):
                 raise BrokenInvariant("mapping.search", f"{name} {mine}, by the closed form {theirs}: {mapping}")
-        stop: StopReason = "proved" if self.open_bound == math.inf else "budget"
+        left_out = (self.left_out or self.scratch["places"]["left_out"][0]) and self.floor < self.score * self.slack
+        stop: StopReason = "proved" if self.orders.complete else "orders"
+        if self.open_bound < math.inf or left_out:
+            stop = "budget" if self.open_bound < math.inf else "limits"
+        if left_out:
+            self.open_bound = min(self.open_bound, self.floor)
         gap = max(0.0, 1 - min(self.open_bound / self.score, self.slack))
         return SearchResult(
             mapping=mapping,
             objective=self.objective,
             energy_pj=cost.energy_pj,
             latency_fs=cost.latency_fs,
-            proved=stop == "proved" and self.orders.complete,
+            proved=stop == "proved",
             gap=0.0 if gap <= SAME else gap,
             stop_reason=stop,
             counted=int(self.best["mappings"][0]),
         )
 
     def _nothing_fits(self) -> Infeasible:
-        """The memory in which one value of an operand does not fit, or what the search ran out of."""
+        """The memory in which one value of an operand does not fit, or what the search ran out of, or neither."""
         looks = int(self.best["looks"][0])
         if looks * MAPPINGS_PER_LOOK >= self.limit:
             return Infeasible(
                 "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
             )
+        if self.left_out:
+            lever = "split the op: fewer pixels"
+            return Infeasible("mapping", self.left_out, MAX_TILES, "kinds of input tiles", lever)
         for operand in OPERANDS[:2] if self.spill == "bypass" else OPERANDS:
             widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
             demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
             if demand > widest.capacity_bits:
                 lever = "raise its capacity_kib, or lower the psum scheme's group size"
                 return Infeasible(widest.name, demand, widest.capacity_bits, "bits", lever)
-        total = sum(memory.capacity_bits for memory in self.machine.memories)
-        lever = "raise the capacity of the memories, or let psums spill through their buffer"
-        return Infeasible("memories", total + 1, total, "bits at least", lever)
+        # Each fits by itself, so what the three need together depends on the nest: no one demand says it.
+        lever = "raise the capacity of the memories, or let psums bypass theirs (mapping.spill)"
+        return Infeasible("memories", 1, 0, "nest whose tiles fit together", lever)
 
 
 def _trips(extent: int) -> list[int]:
