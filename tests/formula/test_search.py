@@ -6,7 +6,6 @@ import math
 import random
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from accelsim.hardware.machine import Machine, build_machine
@@ -46,10 +45,6 @@ def check_best(problem: Problem, machine: Machine, objective: str, stationary: i
         assert isinstance(found, Infeasible)
         return False
     assert isinstance(found, SearchResult), best
-    if problem.extent("g") > 1:  # not every order of four tile loops is tried, and the search says so
-        assert not found.proved
-        assert score(found, objective) >= best.score * (1 - 1e-9)
-        return True
     assert score(found, objective) == pytest.approx(best.score, rel=1e-9), best
     assert found.proved
     assert found.stop_reason == "proved"
@@ -133,7 +128,7 @@ def test_nothing_found_where_all_tile_sizes_are_passed_over_says_why(monkeypatch
     _, machine = search_case(0, smallest_bytes=4000)
     monkeypatch.setattr(halo_tables, "MAX_TILES", 0)
     run = _Search(CONV, machine, "energy", "through", UNLIMITED, 0.0)
-    assert run._try(np.array([1, 1, 1, 0]), [[9], [9], [2]])
+    assert run._try(0, [[9], [9], [2]])
     found = run.result()
     assert isinstance(found, Infeasible)
     assert (found.resource, found.unit, found.demand) == ("mapping", "kinds of input tiles", 1)
