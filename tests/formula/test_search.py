@@ -15,7 +15,7 @@ from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
-from accelsim.mapping.search import halo_tables
+from accelsim.mapping.search import halo_tables, orders
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.search.search import _Search, search
 from accelsim.schemes import PsumScheme
@@ -145,8 +145,9 @@ def test_ways_to_store_beyond_the_tables_are_not_passed_over_in_silence() -> Non
     assert found.gap > 0
 
 
-def test_four_dims_end_with_the_orders_tried() -> None:
+def test_more_dims_than_orders_end_with_the_orders_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     _, machine = search_case(0)
+    monkeypatch.setattr(orders, "MAX_FREE_DIMS", 3)
     problem = matmul_problem(MatmulDims(1, 2, 4, 4, 4), 8, 8, 8, PsumScheme(32))
     found = search(problem, machine, budget=UNLIMITED, tolerance=0.0)
     assert isinstance(found, SearchResult)
