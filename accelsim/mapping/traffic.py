@@ -5,7 +5,7 @@ stores it; those without a storage node are passed by. Between two such levels
 
     upper --read, write--> lower           ifmap, weight: whenever the lower level takes a new tile
     lower --read, write--> upper           psum: a tile leaves before its last visit ...
-    upper --read, write--> lower           ... and comes back
+    upper --read, write--> lower           ... and comes back (`psum_groups` says how many psums)
     lower --read, write--> upper           ofmap: a tile leaves at its last visit
 
 where the array, the innermost level, has no actions. A psum that leaves the innermost memory before
@@ -29,6 +29,7 @@ from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
+from accelsim.mapping.psum_groups import psum_moves, single_moves
 
 
 @dataclass(frozen=True)
@@ -108,22 +109,28 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
         problem.psum.bits,
         problem.ofmap_bits,
     )
-    tilings = _tilings(problem, mapping, used, "output")
-    visits = tilings[-1]
+    levels = [*(sram.name for sram in used), "array"]
     if not used and mapping.store("output", "dram") is not None:
-        tilings = [tiling(problem, "output", mapping.loops_above("output", "dram"))]
+        levels = ["dram"]
+    nests = [mapping.loops_above("output", level) for level in levels]
+    tilings = [tiling(problem, "output", nest) for nest in nests]
+    visits = array_tiling(problem, mapping, "output")
+    moves = [
+        single_moves(visits) if level == "array" else psum_moves(problem, mapping.loops, len(nest))
+        for level, nest in zip(levels, nests, strict=True)
+    ]
     flows = _psum_engine_flows(problem, machine, visits) if visits.again() else []
-    for sram, own, below in reversed(list(zip(used, tilings, tilings[1:], strict=False))):
-        # A psum comes from below and goes back, leaves for above and comes back: a write and a read each.
-        values, count = (sum(tiles.again(per_tile) for tiles in (below, own)) for per_tile in (int, words(sram, psum)))
-        flows += [sram_flow(sram, "psum", action, values, count, psum) for action in ("write", "read")]
-        for action, tiles in (("write", below), ("read", own)):
+    for at, sram in reversed(list(enumerate(used))):
+        per_word, own, below = words(sram, psum), moves[at], moves[at + 1]
+        for action, comes, goes in (("write", below.leaves, own.returns), ("read", below.returns, own.leaves)):
+            flows.append(sram_flow(sram, "psum", action, comes() + goes(), comes(per_word) + goes(per_word), psum))
+        for action, tiles in (("write", tilings[at + 1]), ("read", tilings[at])):
             flows.append(sram_flow(sram, "ofmap", action, tiles.once(), tiles.once(words(sram, ofmap)), ofmap))
-    outer = tilings[0]
-    moved = outer.again(lambda values: dram.moved_bits(values * psum))
-    flows += [dram_flow(dram, "psum", action, outer.again(), psum, moved) for action in ("write", "read")]
-    moved = outer.once(lambda values: dram.moved_bits(values * ofmap))
-    return [*flows, dram_flow(dram, "ofmap", "write", outer.once(), ofmap, moved)]
+    for action, moved in (("write", moves[0].leaves), ("read", moves[0].returns)):
+        bits = moved(lambda values: dram.moved_bits(values * psum))
+        flows.append(dram_flow(dram, "psum", action, moved(), psum, bits))
+    finished = tilings[0].once(lambda values: dram.moved_bits(values * ofmap))
+    return [*flows, dram_flow(dram, "ofmap", "write", tilings[0].once(), ofmap, finished)]
 
 
 def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> list[Flow]:

@@ -3,7 +3,8 @@
 An instruction runs the loops below the innermost memory node on the extents of one tile step, and
 exchanges each operand with the innermost memory that the mapping gives it. Steps alike take equal
 time, so each kind of step is worked out once. An output crosses the psum ports only where it enters or
-leaves the accumulators: at the last visit as an ofmap value, before as a psum. A step that only brings
+leaves the accumulators: at the last visit as an ofmap value, before as a psum; those of a group, which
+are read together, are spread over its visits. A step that only brings
 more of the stream to the fold a systolic array is in adds its length and no second skew. A flattened
 conv's pixels each read their own inputs here, an upper bound; those of a nested conv share them.
 Padding is not skipped.

@@ -6,7 +6,16 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, get_args
 
-from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer, ConvUnroll, DramPreset, MatmulUnroll, PeGridArray
+from accelsim.spec.models import (
+    AdderTreeArray,
+    ArchSpec,
+    Buffer,
+    ConvUnroll,
+    DramPreset,
+    MappingRules,
+    MatmulUnroll,
+    PeGridArray,
+)
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
@@ -264,6 +273,15 @@ def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("array", "spatial_reduction"), found, fix)
 
 
+def _search_keys_need_a_search(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.mapping.tiles == "searched" or spec.array.dataflow == "search":
+        return
+    for key in ("objective", "search_budget", "search_tolerance"):
+        if getattr(spec.mapping, key) != MappingRules.model_fields[key].default:
+            fix = "write mapping.tiles: searched" + (" or dataflow: search" if spec.array.kind == "adder_tree" else "")
+            yield Clash(("mapping", key), "has no effect: nothing is searched", f"{fix}, or remove {key}")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(("dram",), _dram_has_a_bandwidth),
     Rule(("dram",), _dram_preset_is_of_its_kind),
@@ -285,6 +303,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
     Rule(("array", "mapping"), _search_knows_the_array),
+    Rule(("array", "mapping"), _search_keys_need_a_search),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),
 )

@@ -281,7 +281,7 @@ def store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, pr
             fits[x, p] = depends and need(counts, loops, x, p, form, prices) <= prices.capacity_bits[x]
     for o in range(loops + 1):
         if prices.group_size > 1 and counts.most_visits[o] > 1:
-            fits[OUTPUT, o] = False  # groups of psums do not leave their buffer
+            fits[OUTPUT, o] = False  # groups of psums stay in their buffer until they are finished
     for i in range(loops + 1):
         for w in range(loops + 1):
             for o in range(loops + 1):

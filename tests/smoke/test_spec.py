@@ -230,6 +230,7 @@ CLASHES = [
      "arch.buffers.psum_ofmap.word_bits", "straddle"),
     (["arch.array.accumulator_bits=15"], "arch.array.accumulator_bits", "product"),
     (["arch.psum_engine.group_sizes=[2, 1]"], "arch.psum_engine.group_sizes", "ascending"),
+    (["arch.mapping.objective=latency"], "arch.mapping.objective", "no effect: nothing is searched"),
     (["arch.array.operand_bits=4", "arch.array.accumulator_bits=8"], "psum_engine.bits", "narrower"),
     (["arch.technology.node_nm=180", "arch.technology.clock_mhz=5000"], "arch.technology.clock_mhz", "gate delays"),
     (["arch.array.po=65536", "arch.array.pci=65536"], "array", "wafer"),
