@@ -35,7 +35,7 @@ def nothing_fits(
 ) -> Infeasible:
     """The memory in which one value of an operand does not fit, or what the search ran out of, or neither.
 
-    `left_out` are the kinds of input tiles of a conv's tile sizes for which the kernels had no room.
+    `left_out` kinds of input tiles were too many in some pair of tile sizes, which was passed over.
     """
     looks = int(best["looks"][0])
     if looks * MAPPINGS_PER_LOOK >= limit:

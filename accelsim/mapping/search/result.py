@@ -9,8 +9,8 @@ from accelsim.mapping.nest import Mapping
 
 Objective = Literal["energy", "latency", "edp"]
 StopReason = Literal["proved", "budget", "orders", "limits"]
-"""Nothing is better; the budget was spent; all orders tried are done, but there are others; some tile sizes
-or storage positions have more kinds of tiles or ways than the kernels have room for and were left out."""
+"""Nothing is better; the budget was spent; every loop order to start from was tried, and there are others; tile
+sizes or storage positions that the kernels have no room for were left out."""
 
 
 @dataclass(frozen=True)
