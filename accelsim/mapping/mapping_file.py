@@ -25,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.errors import Fault, UserError, user_error
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.copies import uneven_deal
+from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.fit import misfit
 from accelsim.mapping.mapper import Mapped
 from accelsim.mapping.nest import REGISTERS, Mapping, Spatial, Store, without_single_trips

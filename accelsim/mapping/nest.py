@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from accelsim.mapping.problem import OperandName, Problem
 
-
 REGISTERS = "registers"
 """The level of the register files inside the PEs."""
 

@@ -294,9 +294,7 @@ def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _assemble(
-    loops: tuple[Loop, ...], placed: Sequence[_Place], registers: dict[OperandName, int]
-) -> tuple[Node, ...]:
+def _assemble(loops: tuple[Loop, ...], placed: Sequence[_Place], registers: dict[OperandName, int]) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for operand in OPERANDS:
         if not any(place.operand == operand and place.level == "dram" for place in placed):

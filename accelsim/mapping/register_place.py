@@ -1,9 +1,9 @@
 """Which operands a loop nest keeps in the PEs' registers, and where in it.
 
 An operand's node goes to the position that moves the fewest values between the array and its memory
-among those whose share of a tile fits into every PE, and the tile into that memory; for an output those with the fewest passes from PE
-to PE come next, then the smallest tile. An operand that gains nothing passes its registers by. Those
-that share a file come outputs first (a psum moves twice), then ifmap, then weight.
+among those whose share of a tile fits into every PE, and the tile into that memory; for an output those
+with the fewest passes from PE to PE come next. An operand that gains nothing passes its registers by.
+Those that share a file come outputs first (a psum moves twice), then ifmap, then weight.
 """
 
 from __future__ import annotations
