@@ -14,7 +14,7 @@ from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.lower import MacWork, Work
 from accelsim.mapping.mapper import Mapped, map_op
 from accelsim.mapping.mapping_file import check_mapping
-from accelsim.mapping.nest import Mapping
+from accelsim.mapping.nest import REGISTERS, Mapping
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.search.result import SearchResult
@@ -91,8 +91,8 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
     if isinstance(mapped, Infeasible):
         return mapped
     mapping = mapped.mapping
-    visits = tiling(problem, "output", mapping.loops).most_visits
-    order = _wrong_k_tile(problem, visits, machine)
+    visits = tiling(problem, "output", mapping.array_loops("output")).most_visits
+    order = _wrong_k_tile(problem, mapping, visits, machine)
     if order is not None:
         return order
     flows = mac_flows(problem, mapping, machine, work.weight_name)
@@ -159,10 +159,16 @@ def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
     return Infeasible("array", widest, limit, "operand bits", "quantise the operand or raise array.operand_bits")
 
 
-def _wrong_k_tile(problem: Problem, visits: int, machine: Machine) -> Infeasible | None:
+def _wrong_k_tile(problem: Problem, mapping: Mapping, visits: int, machine: Machine) -> Infeasible | None:
     """A scheme trained with a reduction tile runs only where psums leave the array every that many."""
     wanted = problem.psum.k_tile
     widths = spatial_widths(problem, machine.array)
+    if mapping.store("output", REGISTERS) is not None:
+        steps = mapping.array_loops("output")
+        widths = {
+            dim: min([problem.extent(dim), *(loop.step for loop in steps if loop.dim == dim)])
+            for dim in problem.reduction
+        }
     given = math.prod(widths.get(dim, 1) for dim in problem.reduction)
     if wanted is None or visits == 1 or wanted == given:
         return None

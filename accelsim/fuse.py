@@ -183,7 +183,7 @@ def _outcomes(
     outcomes = []
     for number, (timing, own) in enumerate(zip(members, flows, strict=True)):
         stage = stages.get(number)
-        visits = tiling(stage.problem, "output", stage.mapping.loops).most_visits if stage else 0
+        visits = tiling(stage.problem, "output", stage.mapping.array_loops("output")).most_visits if stage else 0
         timing = replace(
             timing,
             makespan_fs=cycles[number] * machine.period_fs,

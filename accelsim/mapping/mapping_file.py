@@ -26,10 +26,11 @@ from pydantic_core import ErrorDetails
 
 from accelsim.errors import Fault, UserError, did_you_mean, user_error
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.copies import uneven_deal
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.fit import misfit
 from accelsim.mapping.mapper import Mapped
-from accelsim.mapping.nest import Mapping, Spatial, Store, without_single_trips
+from accelsim.mapping.nest import REGISTERS, Mapping, Spatial, Store, without_single_trips
 from accelsim.mapping.nest_text import from_lines, to_lines
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem
@@ -226,16 +227,20 @@ def check_mapping(problem: Problem, mapping: Mapping, machine: Machine) -> Infea
     for node in mapping.nodes:
         if isinstance(node, Store):
             stored[node.operand].append(node.level)
+            if node.level == REGISTERS and machine.register_file(node.operand) is None:
+                return f"this spec has no registers for {node.operand}"
             if node.level in names and node.level not in chains[node.operand]:
                 return f"{node.level} does not hold {node.operand} in this spec"
         elif node.dim not in dims:
             return f"no dim {shown(node.dim)}; this op has {', '.join(problem.dims)}"
     for operand in OPERANDS:
         levels = stored[operand]
-        expected = [level for level in (machine.dram.name, *chains[operand], "array") if level in levels]
+        order = (machine.dram.name, *chains[operand], REGISTERS, "array")
+        expected = [level for level in order if level in levels]
         if levels != expected or not levels or levels[0] != machine.dram.name or levels[-1] != "array":
-            order = ", ".join([machine.dram.name, *chains[operand], "array"])
-            return f"{operand} is stored in {shown(levels)}; it goes from dram to array, in this order: {order}"
+            inside = (REGISTERS, "array") if machine.register_file(operand) else ("array",)
+            allowed = ", ".join([machine.dram.name, *chains[operand], *inside])
+            return f"{operand} is stored in {shown(levels)}; it goes from dram to array, in this order: {allowed}"
     if without_single_trips(mapping.nodes, problem) != mapping.nodes:
         return "a loop of one trip: it splits nothing"
     widths = {dim: width for dim, width in spatial_widths(problem, machine.array).items() if width > 1}
@@ -251,4 +256,9 @@ def check_mapping(problem: Problem, mapping: Mapping, machine: Machine) -> Infea
         finest = min([extent, *(loop.step for loop in mapping.loops if loop.dim == dim)])
         if finest > widths.get(dim, 1):
             return f"{dim} reaches the array in chunks of {finest}, which takes {widths.get(dim, 1)}"
+    for operand in OPERANDS:
+        if mapping.store(operand, REGISTERS) is not None:
+            uneven = uneven_deal(problem, operand, mapping.loops, len(mapping.array_loops(operand)))
+            if uneven is not None:
+                return f"{uneven}; below its registers a step is a multiple of what runs side by side"
     return misfit(problem, mapping, machine)

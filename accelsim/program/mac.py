@@ -63,7 +63,7 @@ def step_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:
 def array_steps(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None = None) -> ArraySteps:
     """The steps of one matmul or conv, or of some of its outermost trips (see `mac_program`)."""
     steps = walk(problem, step_loops(mapping, machine), outer_trips)
-    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.loops) + 1, machine)
+    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.array_loops("output")) + 1, machine)
     levels = {operand: levels_of(problem, mapping, machine, steps, operand) for operand in OPERANDS}
     return ArraySteps(steps, work, levels)
 

@@ -11,7 +11,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.halo import halo_pairs, halo_values
-from accelsim.mapping.nest import Loop, Mapping, Store
+from accelsim.mapping.nest import REGISTERS, Loop, Mapping, Store
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.mapping.traffic import stored_chain
 from accelsim.program.program import Ints
@@ -54,14 +54,14 @@ def nodes_of(mapping: Mapping, machine: Machine, operand: OperandName) -> list[t
     """The operand's memories with their storage nodes, outermost first.
 
     Without any, the node whose tiles cross straight between DRAM and the array: that of DRAM for an
-    output, else the array's. ValueError if the mapping has neither.
+    output, else the array's (its registers', where they hold it). ValueError if the mapping has neither.
     """
     stores = [(memory, mapping.store(operand, memory.name)) for memory in stored_chain(mapping, machine, operand)]
     found: list[tuple[Sram | None, Store]] = [(memory, node) for memory, node in stores if node is not None]
     if found:
         return found
     straight = mapping.store(operand, "dram") if operand == "output" else None
-    node = straight or mapping.store(operand, "array")
+    node = straight or mapping.store(operand, REGISTERS) or mapping.store(operand, "array")
     if node is None:
         raise ValueError(f"the mapping stores {operand} nowhere")
     return [(None, node)]
