@@ -68,7 +68,10 @@ def single_moves(tiles: Tiling) -> PsumMoves:
 
 
 def psum_moves(problem: Problem, loops: tuple[Loop, ...], above: int) -> PsumMoves:
-    """Psums between the node below the first `above` of the nest's `loops` and the level above it."""
+    """Psums between the node below the first `above` loops and the level above it.
+
+    `loops` are those outside the array's tile of outputs (in registers or not): a trip of theirs is a visit.
+    """
     tiles = tiling(problem, "output", loops[:above])
     if problem.psum.group_size == 1 or tiles.most_visits == 1:
         return single_moves(tiles)

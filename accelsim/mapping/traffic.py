@@ -112,16 +112,15 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
         problem.psum.bits,
         problem.ofmap_bits,
     )
-    levels = [*(sram.name for sram in used), "array"]
+    array = mapping.array_loops("output")
+    nests = [mapping.loops_above("output", sram.name) for sram in used]
     if not used and mapping.store("output", "dram") is not None:
-        levels = ["dram"]
-    nests = [mapping.loops_above("output", level) for level in levels]
+        nests = [mapping.loops_above("output", "dram")]
+    moves = [psum_moves(problem, array, len(nest)) for nest in nests]
     tilings = [tiling(problem, "output", nest) for nest in nests]
-    visits = array_tiling(problem, mapping, "output")
-    moves = [
-        single_moves(visits) if level == "array" else psum_moves(problem, mapping.loops, len(nest))
-        for level, nest in zip(levels, nests, strict=True)
-    ]
+    visits = tiling(problem, "output", array)
+    if used or not nests:  # the array's own level
+        moves, tilings = [*moves, single_moves(visits)], [*tilings, visits]
     flows = _psum_engine_flows(problem, machine, visits) if visits.again() else []
     for at, sram in reversed(list(enumerate(used))):
         per_word, own, below = words(sram, psum), moves[at], moves[at + 1]

@@ -64,7 +64,7 @@ def input_chain(name: str, levels: Sequence[Level], bits: int, extra_bits: int, 
 
 
 def output_chain(problem: Problem, steps: Steps, loops: Sequence[Loop], levels: Sequence[Level], dram: Dram) -> Chain:
-    """Transfers of the partial sums, each way, and of the finished outputs; `loops` are the whole nest's."""
+    """Transfers of the partial sums, each way, and of the finished outputs; `loops`: those above the array's tile."""
     returns = [returns_of(problem, steps, loops, level) for level in levels]
     takes_slots = len(levels) > 1 or bool(returns[0].returns.any())
     inwards: list[Transfer] = []

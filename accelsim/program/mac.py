@@ -78,7 +78,7 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     chains = (
         input_chain("ifmap", part.levels["ifmap"], problem.ifmap_bits, 0, machine.dram),
         input_chain("weight", part.levels["weight"], problem.weight_bits, bias_bits, machine.dram),
-        output_chain(problem, part.steps, mapping.loops, part.levels["output"], machine.dram),
+        output_chain(problem, part.steps, mapping.array_loops("output"), part.levels["output"], machine.dram),
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")

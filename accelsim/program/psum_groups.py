@@ -20,7 +20,7 @@ from accelsim.program.steps import Steps
 def crossing_psums(
     problem: Problem, steps: Steps, loops: Sequence[Loop], depth: int, begins: np.ndarray, tile: Ints
 ) -> tuple[Ints, Ints]:
-    """Psums coming and leaving at each stay (stays,) of the tiles below `depth` of the nest's `loops`.
+    """Psums coming and leaving at each stay (stays,) of the tiles below `depth` of `loops`: those above the array's.
 
     `begins` (steps,) marks where a stay begins, `tile` (stays,) says of which tile. A tile's stays are all
     there, or whole groups of them are left out.

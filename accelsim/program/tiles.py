@@ -98,7 +98,7 @@ def _values(problem: Problem, steps: Steps, depth: int, operand: OperandName) ->
 
 
 def returns_of(problem: Problem, steps: Steps, loops: Sequence[Loop], level: Level) -> Returns:
-    """Which output tiles come back: those that leave before the last of the reduction. `loops` are the nest's."""
+    """Which output tiles come back: those that left before the reduction ended. `loops`: see `crossing_psums`."""
     output = level.tiles
     returns = np.zeros(steps.count, bool)
     unfinished = np.zeros(steps.count, bool)

@@ -26,7 +26,7 @@ from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_pro
 from accelsim.mapping.registers import register_demands
 from accelsim.mapping.traffic import mac_flows
 from accelsim.program.mac import mac_program
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import PsumScales, PsumScheme
 from accelsim.workload.trace import ConvDims, MatmulDims
 from tests.reference.cases import arch, drawn, machine_of, problem_of
 from tests.reference.integers import direct, tensors
@@ -183,6 +183,52 @@ def test_executed_nests_count_the_same() -> None:
         }
 
     check()
+
+
+def _visits(problem: Problem, mapping: Mapping) -> tuple[int, int]:
+    """Most visits of an output to what the array holds of it, and to its memory."""
+    nests = (mapping.array_loops("output"), mapping.loops_above("output", "psum_buffer"))
+    visits, held = (tiling(problem, "output", loops).most_visits for loops in nests)
+    return visits, held
+
+
+def _grouped(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine, random.Random]:
+    """Psums in groups, preferably in a nest whose memory lets them go unfinished: drawn up to 200 times."""
+    for _ in range(200):
+        problem, mapping, machine = _nest(rng, size)
+        visits, held = _visits(problem, mapping)
+        if visits > held > 1:
+            break
+    return dataclasses.replace(problem, psum=PsumScheme(8, group_size=rng.randint(2, 4))), mapping, machine, rng
+
+
+def test_executed_groups_of_psums_count_the_same() -> None:
+    """Steps of a group are visits of the registers: accesses of the execution, the closed form and the program's
+    transfers agree on 400 random nests, many whose groups leave the memory unfinished."""
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=400, deadline=None, derandomize=True)
+    @given(drawn(_grouped))
+    def check(case: tuple[Problem, Mapping, Machine, random.Random]) -> None:
+        problem, mapping, machine, rng = case
+        visits, held = _visits(problem, mapping)
+        scales = PsumScales(problem.psum, (0,) * (visits if visits > 1 else 0))
+        ifmap, weight, bias = tensors(problem, rng, 3)
+        execution = run(problem, mapping, machine, ifmap, weight, bias, scales)
+        counted = {key: dataclasses.astuple(access) for key, access in execution.accesses.items()}
+        flows = {
+            (f.block, f.operand, f.action): (f.count, f.values, f.bits_useful, f.bits_moved)
+            for f in mac_flows(problem, mapping, machine)
+        }
+        assert counted == flows
+        queues = {queue.name: queue for queue in mac_program(problem, mapping, machine).program.queues}
+        read = int(queues["load_psum"].bits.sum()) if "load_psum" in queues else 0
+        assert read == flows.get(("dram", "psum", "read"), (0, 0, 0, 0))[2]
+        if visits > held > 1:
+            seen["in registers" if mapping.store("output", REGISTERS) else "in the array"] += 1
+
+    check()
+    assert min(seen["in registers"], seen["in the array"]) >= 30, seen
 
 
 def _placed(rng: random.Random, size: int) -> tuple[Problem, Machine, str]:
