@@ -25,7 +25,7 @@ Keys that matter here:
   arch.array.dataflow=search         any loop order (adder_tree)
   arch.mapping.tiles=searched        the best tiles that keep the dataflow's operand in the array
   arch.mapping.objective             energy, latency or edp
-  arch.mapping.search_budget         mappings counted per op before the best so far is taken
+  arch.mapping.search_budget         mappings counted (a bound counts as 8) per op before the best is taken
   arch.mapping.search_tolerance      how far from the best still counts as proved
 
 "proved" says that no mapping of the map space is better by more than the gap; "budget" that the budget was

@@ -189,7 +189,7 @@ class _Placer:
             if position is not None:
                 return self._grown(memory, operand, position, room, bool(above))
         need = memory.capacity_bits - left + must + self.demand(memory, operand, positions[-1])
-        lever = "raise the buffer's capacity_kib or narrow the array"
+        lever = "raise the buffer's capacity_kib, narrow the array, or search smaller tiles (mapping.tiles=searched)"
         return Infeasible(memory.name, need, memory.capacity_bits, "bits", lever)
 
     def _innermost(self, memory: Sram, operand: OperandName) -> int:

@@ -29,19 +29,21 @@ def with_register_tile(
 ) -> tuple[Loop, ...]:
     """The loops of `order` (outermost first, each in steps of its width) with the best register tile inside."""
     best: tuple[tuple[float, ...], tuple[Loop, ...]] | None = None
-    for sizes in _tiles(problem, widths, machine):
+    for sizes in _tiles(problem, order, widths, machine):
         loops, depths = _nest(problem, order, widths, sizes)
-        if _memories_have_room(problem, loops, depths, machine):
-            spills = _psums_spill(problem, loops, depths, machine)
-            cost = (spills, _moved_bits(problem, loops, depths), *(-size for size in sizes.values()))
-            if best is None or cost < best[0]:
-                best = cost, loops
+        spills = _psums_spill(problem, loops, depths, machine)
+        cost = (spills, _moved_bits(problem, loops, depths), *(-size for size in sizes.values()))
+        if best is None or cost < best[0]:
+            best = cost, loops
     return tuple(Loop(dim, widths.get(dim, 1)) for dim in order) if best is None else best[1]
 
 
-def _tiles(problem: Problem, widths: dict[str, int], machine: Machine) -> Iterator[Sizes]:
-    """Tiles that fit the registers. Of those with as many filters, pixels and taps only the one with most channels:
-    more of these save psums and cost nothing."""
+def _tiles(problem: Problem, order: Sequence[str], widths: dict[str, int], machine: Machine) -> Iterator[Sizes]:
+    """Tiles that fit the registers and the memories next to them.
+
+    Of those with as many filters, pixels and taps only the one with most channels: more of these save psums and
+    cost nothing.
+    """
     column, channel, row = problem.column, problem.reduction[-1], problem.row
     cuts = {dim: _even_cuts(-(-extent // widths.get(dim, 1))) for dim, extent in problem.extents}
     taps = problem.reduction[-2:-1]
@@ -56,7 +58,9 @@ def _tiles(problem: Problem, widths: dict[str, int], machine: Machine) -> Iterat
                 if columns <= most:
                     break
                 sizes[column] = columns
-                if _fits(problem, sizes, widths, machine):
+                if not _fits(problem, sizes, widths, machine):
+                    continue
+                if _memories_have_room(problem, *_nest(problem, order, widths, sizes), machine):
                     most = columns
                     yield dict(sizes)
                     break

@@ -74,6 +74,9 @@ def _check_bounds(report: Report) -> None:
         waited = [cycles for _, cycles in op.stalls]
         if sum(waited) != op.stall_cycles or min(waited) < 0:
             raise BrokenInvariant("report", f"{op.name}: stalls {waited}, which are not its {op.stall_cycles} cycles")
+        for name, bound in op.lower_bounds[:1]:
+            if op.compute_cycles < bound:
+                raise BrokenInvariant(name, f"{op.name}: {op.compute_cycles} array cycles, fewer than {bound}")
         for name, bound in op.lower_bounds:
             if op.cycles < bound:
                 raise BrokenInvariant(name, f"{op.name}: {op.cycles} cycles, but it needs at least {bound}")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from accelsim import load_arch
 from accelsim.functional.op import MappedOp
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.count import tiling
 from accelsim.mapping.halo import chunk_pairs
@@ -33,6 +34,7 @@ from tests.reference.every_nest import best_of_all_nests, cost_of_nest
 from tests.reference.integers import direct, tensors
 
 BUDGET = 3_000_000
+FREE = {"arch.array.dataflow": "search"}
 
 
 def score(found: SearchResult, objective: str) -> float:
@@ -62,6 +64,25 @@ def check(seed: int, smallest_bytes: int = 40) -> float | None:
 def test_search_finds_the_best_of_all_nests(seed: int) -> None:
     above = check(seed)
     assert above is None or above < 1e-9
+
+
+@pytest.mark.parametrize("seed", [107, 299, 305, 317])
+def test_psums_past_their_memory_are_priced_alike(seed: int) -> None:
+    """The search itself compares its kernels with the closed form, and raises where they disagree."""
+    problem, machine = conv_case(seed, random.Random(seed).choice([16, 24, 40]))
+    found = search(problem, machine, "energy", "bypass", 60_000, 0.0)
+    assert isinstance(found, SearchResult)
+    assert check_mapping(problem, found.mapping, machine) is None
+
+
+def test_the_array_gets_no_more_than_it_takes() -> None:
+    """A layer of many channels, whose climbs once lost the loop over array pieces."""
+    dims = ConvDims(1, 1, 64, 256, 56, 56, 1, 1)
+    problem = conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
+    machine = build_machine(load_arch("apsq_edge_ws", {**FREE, "arch.array.spatial_reduction": "nested"}))
+    found = search(problem, machine)
+    assert isinstance(found, SearchResult)
+    assert check_mapping(problem, found.mapping, machine) is None
 
 
 @pytest.mark.slow

@@ -165,6 +165,21 @@ def test_tiles_that_fit_one_by_one_but_not_together() -> None:
     assert found.unit == "nest whose tiles fit together"
 
 
+def test_groups_of_psums_are_not_exchanged_with_dram() -> None:
+    """Past all memories, groups of two move otherwise than the kernels count: some memory holds them, or none fits."""
+    found = 0
+    for seed in range(5000, 5040):
+        problem, machine = search_case(seed, smallest_bytes=40)
+        grouped = replace(problem, psum=PsumScheme(7, 2))
+        result = search(grouped, machine, "energy", "bypass", UNLIMITED, 0.0)
+        if isinstance(result, SearchResult) and problem.extent("k") > 1:
+            stored = [node for node in result.mapping.nodes if isinstance(node, Store) and node.operand == "output"]
+            visits = tiling(grouped, "output", result.mapping.array_loops("output")).most_visits
+            assert visits == 1 or machine.psum_buffer.name in [node.level for node in stored]
+            found += 1
+    assert found > 10
+
+
 def test_infeasible_only_where_nothing_fits() -> None:
     outcomes = [check_best(*search_case(seed, smallest_bytes=2), OBJECTIVES[seed % 3]) for seed in range(4000, 4020)]
     assert 3 < sum(outcomes) < 17

@@ -65,8 +65,9 @@ def branch(record, walk_record, counts, sizes, lead, orders, order_sizes, any_in
 def _start(t, w, counts, sizes, lead, order, order_size, narrow):
     """The loops of an order, each with the fewest trips that it can have; False if some loop can have none.
 
-    Bits of `narrow`: tiles of that loop are no wider than the array, so no loop over array pieces stands
-    inside it. Otherwise one does, but for the last tile perhaps.
+    Bits of `narrow`: so many trips that tiles no wider than the array make them, and no loop over array
+    pieces stands inside. (A wider tile may make as many, to no use: tiles as wide as the array pad less.)
+    Otherwise one does, but for the last tile perhaps.
     """
     w.size = lead.size + order_size
     w.cycles = array_cycles(t, t.pieces)

@@ -26,6 +26,7 @@ ROOM = np.dtype(
     [
         ("scratch", SCRATCH),
         ("halo", HALO, (2,)),
+        ("left_out", np.int64),  # kinds of tile of a nest for which the tables have no room
         ("steps", np.int64, (2, 2, MAX_PER_DIM)),  # of the loops that `halo` holds, by axis and dim, 0 for none
         ("lists", LISTS, (2,)),
         ("next", NEST),
@@ -84,16 +85,23 @@ def _remember_windows(axes, nest, room):
 
 @no_type_check
 @numba.njit(cache=True)
-def _is_countable(t, axes, nest, room):
-    """Whether no operand has more kinds of tile than the tables hold."""
-    loops = np.zeros(MAX_DIMS, np.int64)
+def _has_few_loops(t, nest, loops):
+    """Count the loops of each dim in `loops`; False where one has more than the map space."""
     for p in range(nest.loops):
         loops[nest.dim[p]] += 1
+    few = True
+    for d in range(t.dims):
+        few = few and loops[d] <= LOOPS_PER_DIM
+    return few
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _is_countable(t, axes, loops, room):
+    """Whether no operand has more kinds of tile than the tables hold."""
     for x in range(3):
         kinds = 1
         for d in range(t.dims):
-            if loops[d] > LOOPS_PER_DIM:
-                return False
             paired = False
             for a in range(axes.size):
                 paired = paired or axes[a].row == d or axes[a].red == d
@@ -113,7 +121,12 @@ def _is_countable(t, axes, nest, room):
 @numba.njit(cache=True)
 def try_nest(t, axes, nest, objective, room, best):
     """Count every mapping of one nest that may be the best; whether it made `best` better."""
-    if not (_remember_windows(axes, nest, room) and _is_countable(t, axes, nest, room)):
+    loops = np.zeros(MAX_DIMS, np.int64)
+    if not _has_few_loops(t, nest, loops):
+        return False
+    if not (_remember_windows(axes, nest, room) and _is_countable(t, axes, loops, room)):
+        best.looks += 1
+        room.left_out = MAX_TILES + 1
         return False
     counts, places, before, second = room.scratch.counts, room.scratch.places, best.score[0], best.score[1]
     best.looks += 1
@@ -202,8 +215,8 @@ def _resized(t, axes, lead, sizes, numbers, few, fews, objective, now, room, bes
             _copy(now, room.trial)
             room.trial.step[p] = few[d, i]
             better = _accept(t, axes, objective, now, room, best) or better
-            if p >= now.loops or now.dim[p] != d:
-                break
+            if p >= now.loops or now.dim[p] != d or now.step[p] <= t.widths[d]:
+                break  # the loop is gone, and another stands here, perhaps the one over array pieces
         at = 0
         while at < 2 and p < now.loops and now.dim[p] == d and now.step[p] > t.widths[d]:
             i = np.searchsorted(sizes[d, : numbers[d]], now.step[p]) + (1 if at == 0 else -1)

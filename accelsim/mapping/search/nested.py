@@ -63,11 +63,12 @@ def search_nested(
         if not going:
             stop = "budget"
             break
-    if stop == "orders" and climbs.room["scratch"]["places"]["left_out"][0]:
+    room = climbs.room
+    if stop == "orders" and (room["left_out"][0] or room["scratch"]["places"]["left_out"][0]):
         stop = "limits"
     score = float(best["score"][0, 0])
     if not math.isfinite(score):
-        return nothing_fits(problem, machine, spill, best, budget)
+        return nothing_fits(problem, machine, spill, best, budget, int(room["left_out"][0]))
     mapping, cost = checked_best(problem, machine, widths, best)
     return SearchResult(
         mapping=mapping,
@@ -130,7 +131,9 @@ class _Climbs:
             self.record, self.axes, len(lead), self.sizes, self.numbers, self.few, self.fews, self.code, budget,
             self.now, self.spare, self.room, found,
         )  # fmt: skip
-        if found["score"][0, 0] < best["score"][0, 0]:
+        (score, second), (least, least_second) = found["score"][0].tolist(), best["score"][0].tolist()
+        tied = score <= least * (1 + SAME)
+        if score < least * (1 - SAME) or (tied and second < least_second * (1 - SAME)):
             best[:] = found
         best["looks"], best["mappings"] = found["looks"], found["mappings"]
         return going

@@ -20,8 +20,17 @@ MAPPINGS_PER_LOOK = 8
 def checked_best(
     problem: Problem, machine: Machine, widths: dict[str, int], best: Record
 ) -> tuple[Mapping, ClosedForm]:
-    """The best mapping and its cost. BrokenInvariant if the kernels and the closed form disagree."""
+    """The best mapping and its cost.
+
+    BrokenInvariant if it gives the array more than it takes at once, or the kernels and the closed form disagree.
+    """
     mapping = best_mapping(problem, machine, widths, best)
+    for dim, extent in problem.extents:
+        left = min([extent, *(loop.step for loop in mapping.loops if loop.dim == dim)])
+        if left > widths.get(dim, 1):
+            raise BrokenInvariant(
+                "mapping.search", f"the array takes {widths.get(dim, 1)} of {dim}, not {left}: {mapping}"
+            )
     cost = closed_form(problem, mapping, machine)
     for name, theirs in (("energy_pj", cost.energy_pj), ("latency_fs", cost.latency_fs)):
         mine = float(best[name][0])

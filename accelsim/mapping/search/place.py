@@ -40,7 +40,9 @@ def list_places(t, out, loop_dim, loops, places):
                 if p >= 0:
                     good = good and p >= outer
                     used, outer = used + 1, p
-            if not good or (used == 0 and not (x == 2 and t.bypass and out.visits[loops] > 1)):
+            # Groups of several psums move otherwise than `psum_moved` counts: they stay in a memory till finished.
+            exchanged = x == 2 and t.bypass and t.group_size == 1 and out.visits[loops] > 1
+            if not good or (used == 0 and not exchanged):
                 continue
             if places.number[x] < MAX_PLACES:
                 _price(t, out, loops, x, position, places)

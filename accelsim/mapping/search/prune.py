@@ -90,6 +90,7 @@ def _move(t, places, x, a, to):
         return
     places.energy_pj[x, to], places.dram_bits[x, to] = places.energy_pj[x, a], places.dram_bits[x, a]
     places.edge_bits[x, to], places.depth[x, to] = places.edge_bits[x, a], places.depth[x, a]
+    places.drain_bits[x, to], places.outermost[x, to] = places.drain_bits[x, a], places.outermost[x, a]
     for m in range(t.memories):
         places.need_bits[x, to, m] = places.need_bits[x, a, m]
         places.read_cycles[x, to, m] = places.read_cycles[x, a, m]
