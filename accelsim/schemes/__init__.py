@@ -1,6 +1,8 @@
 """Shared definitions: what the algorithm trains with is what the hardware is charged for."""
 
+from accelsim.schemes.fixed_point import FixedPoint
+from accelsim.schemes.lut import LutScheme, LutTable, RangeReduction
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
 
-__all__ = ["PsumScales", "PsumScheme"]
+__all__ = ["FixedPoint", "LutScheme", "LutTable", "PsumScales", "PsumScheme", "RangeReduction"]
