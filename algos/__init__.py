@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from algos.calibrate import calibrate_
     from algos.changes import CompressionReport, LayerChange
     from algos.compress import compress_, plan
+    from algos.gqa_lut.config import GqaLutConfig
     from algos.quant import QuantConfig
     from algos.recipe import load_recipe, recipe_names
 
 _HOME = {
     "CompressionReport": "algos.changes",
+    "GqaLutConfig": "algos.gqa_lut.config",
     "LayerChange": "algos.changes",
     "QuantConfig": "algos.quant",
     "calibrate_": "algos.calibrate",
@@ -30,7 +32,8 @@ _HOME = {
 }
 
 __all__ = [
-    "CompressionReport", "LayerChange", "QuantConfig", "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
+    "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig", "calibrate_", "compress_", "load_recipe", "plan",
+    "recipe_names",
 ]  # fmt: skip
 
 
