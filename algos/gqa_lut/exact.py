@@ -4,7 +4,7 @@
 weighed, and of all formats the best on the mean over the scales is taken. `shared` starts from the
 exact optimum over the codes of all scales together, cut alike in all of them; then breakpoints are
 chosen anew for each scale (exactly, for the lines at hand) and lines moved while the mean falls. With
-16-bit inputs cuts lie on at most 512 codes a scale.
+16-bit inputs cuts lie on at most 256 codes a scale, and `shared` weighs only these codes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from algos.gqa_lut.segments import Floats, Ints, best_cuts, best_line, limits, m
 
 INT8_SHIFTS = tuple(range(7))
 MAX_INTEGER_BITS = 3
-MAX_CUTS = 512
+MAX_CUTS = 256
+NEVER = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,13 @@ class Codes:
     """Indices into q, from 0 to its length."""
     fills: bool
     """Whether the last code is the largest there is, at which no segment can start."""
+
+    def thinned(self) -> Codes:
+        """The codes at the cuts alone, where these are fewer than the codes."""
+        if self.q.size <= MAX_CUTS:
+            return self
+        at = self.cuts[:-1]
+        return Codes(self.shift, self.q[at], self.x[at], self.y[at], np.arange(at.size + 1), False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +121,15 @@ def _per_scale(groups: Sequence[Codes], entries: int, bounds: Floats) -> tuple[f
         sums = moments(codes.x, codes.y, np.full(codes.q.size, 1 / codes.q.size))
         error, starts = best_cuts(run_errors(sums, codes.cuts, bounds), entries)
         lines = _lines(sums, codes.cuts[starts], entries, bounds)
-        firsts = [int(codes.cuts[start]) for start in starts[1:]]
-        firsts += [codes.q.size] * (entries - 1 - len(firsts))  # unused entries repeat the last line
+        firsts = [int(codes.q[codes.cuts[start]]) for start in starts[1:]]
+        firsts += [NEVER] * (entries - 1 - len(firsts))  # unused entries repeat the last line
         errors.append(error)
         tables.append(_table(codes, lines, firsts))
     return float(np.mean(errors)), tables
 
 
-def _shared(groups: Sequence[Codes], entries: int, bounds: Floats) -> tuple[float, list[LutTable]]:
+def _shared(whole: Sequence[Codes], entries: int, bounds: Floats) -> tuple[float, list[LutTable]]:
+    groups = [codes.thinned() for codes in whole]
     x = np.concatenate([codes.x for codes in groups])
     y = np.concatenate([codes.y for codes in groups])
     weight = np.concatenate([np.full(codes.q.size, 1 / codes.q.size / len(groups)) for codes in groups])
@@ -135,7 +144,11 @@ def _shared(groups: Sequence[Codes], entries: int, bounds: Floats) -> tuple[floa
     offsets = np.cumsum([0, *(codes.q.size for codes in groups)])
     fills = np.array([codes.fills for codes in groups])
     error, k, b, first_on = settled(x, y, weight, offsets, fills, lines.k, lines.b, bounds)
-    return error, [_table(codes, Lines(k, b), list(on[1:])) for codes, on in zip(groups, first_on, strict=True)]
+    tables = []
+    for codes, thin, starts in zip(whole, groups, first_on, strict=True):
+        firsts = [int(thin.q[start]) if start < thin.q.size else NEVER for start in starts[1:]]
+        tables.append(_table(codes, Lines(k, b), firsts))
+    return error, tables
 
 
 def _lines(sums: Floats, starts: Ints, entries: int, bounds: Floats) -> Lines:
@@ -147,9 +160,9 @@ def _lines(sums: Floats, starts: Ints, entries: int, bounds: Floats) -> Lines:
 
 
 def _table(codes: Codes, lines: Lines, firsts: Sequence[int]) -> LutTable:
-    """The table whose entries 1.. start at these indices of the codes; at their number: behind all of them."""
+    """The table whose entries 1.. start at these codes, or NEVER within the range."""
     last = int(codes.q[-1])
-    behind = last if codes.fills else last + 1  # a breakpoint at the largest code never fires
-    starts = [min(int(codes.q[first]), last - codes.fills) if first < codes.q.size else behind for first in firsts]
+    never = last if codes.fills else last + 1  # a breakpoint at the largest code never fires
+    starts = [never if first == NEVER else min(first, last - codes.fills) for first in firsts]
     k, b = (tuple(int(code) for code in part) for part in (lines.k, lines.b))
     return LutTable(codes.shift, k, b, tuple(starts))

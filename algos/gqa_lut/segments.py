@@ -41,37 +41,60 @@ def line_error(total: Floats, k: float, b: float) -> float:
 
 
 @njit(cache=True)
+def _relaxed_error(total: Floats, limits: Floats, k: float) -> float:
+    """Error with slope k and the best real intercept that the format has room for."""
+    b = min(max((total[3] - k * total[1]) / total[0], limits[4] * limits[1]), limits[5] * limits[1])
+    return line_error(total, k, b)
+
+
+@njit(cache=True)
+def _relaxed_slope(total: Floats, limits: Floats) -> float:
+    """The slope in the format's range of least relaxed error, which is convex and smooth in the slope.
+
+    Its pieces are three parabolas: with a free intercept, and with each of the two limits of b.
+    """
+    w, x, xx, y, xy, _ = total
+    k_step, b_step, k_low, k_high, b_low, b_high = limits
+    curve = xx - x * x / w
+    free = (xy - x * y / w) / curve if curve > 1e-12 * xx else 0.0
+    best, slope = np.inf, 0.0
+    for k in (free, (xy - b_low * b_step * x) / max(xx, 1e-300), (xy - b_high * b_step * x) / max(xx, 1e-300)):
+        inside = min(max(k, k_low * k_step), k_high * k_step)
+        error = _relaxed_error(total, limits, inside)
+        if error < best:
+            best, slope = error, inside
+    return slope
+
+
+@njit(cache=True)
 def best_line(total: Floats, limits: Floats) -> tuple[float, int, int]:
     """The line of least weighted squared error in the lattice: (error, k code, b code).
 
-    For a fixed k the best b is the rounded mean rest, clipped. In k the error is at least that of the
-    best real b, a parabola, so codes are tried outward from its vertex until it exceeds the best found.
+    For a fixed k the best b is the rounded mean rest, clipped; its error is at least the relaxed one. That
+    is convex in k, so k codes are tried outward from its minimum until it exceeds the best error found.
     """
-    w, x, xx, y, xy, yy = total
+    w, x, _, y, _, _ = total
     k_step, b_step, k_low, k_high, b_low, b_high = limits
-    curve = max(xx - x * x / w, 0.0)
-    vertex = (xy - x * y / w) / curve if curve > 1e-12 * xx + 1e-300 else 0.0
-    if curve <= 1e-12 * xx + 1e-300:
-        curve = 0.0
-    floor = max(yy - y * y / w - curve * vertex * vertex, 0.0)
-    start = min(max(math.floor(vertex / k_step + 0.5), k_low), k_high)
+    up = min(max(math.floor(_relaxed_slope(total, limits) / k_step), k_low), k_high)
+    down = up - 1.0
     best, best_k, best_b = np.inf, 0, 0
-    up, down = start, start - 1.0
-    while True:
-        up_bound = floor + curve * (up * k_step - vertex) ** 2 if up <= k_high else np.inf
-        down_bound = floor + curve * (down * k_step - vertex) ** 2 if down >= k_low else np.inf
-        if min(up_bound, down_bound) > best + SLACK or (up > k_high and down < k_low):
-            return best, best_k, best_b
-        code = up if up_bound <= down_bound else down
+    up_bound = _relaxed_error(total, limits, up * k_step)
+    down_bound = _relaxed_error(total, limits, down * k_step) if down >= k_low else np.inf
+    while min(up_bound, down_bound) <= best + SLACK and min(up_bound, down_bound) < np.inf:
         if up_bound <= down_bound:
+            code = up
             up += 1.0
+            up_bound = _relaxed_error(total, limits, up * k_step) if up <= k_high else np.inf
         else:
+            code = down
             down -= 1.0
+            down_bound = _relaxed_error(total, limits, down * k_step) if down >= k_low else np.inf
         k = code * k_step
         b_code = min(max(math.floor((y - k * x) / w / b_step + 0.5), b_low), b_high)
         error = line_error(total, k, b_code * b_step)
         if error < best:
             best, best_k, best_b = error, int(code), int(b_code)
+    return best, best_k, best_b
 
 
 @njit(cache=True)
