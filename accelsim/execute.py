@@ -129,8 +129,23 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
         if operations and work.widest_bits > limit:
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
+    too_large = _lut_too_large(work, machine)
+    if too_large is not None:
+        return too_large
     flows = vector_flows(work, need, machine)
     return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
+
+
+def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:
+    """The first of the op's tables that the unit has no room for."""
+    unit = machine.lut_unit
+    for scheme in work.luts:
+        bits = max(scheme.input_bits, scheme.slope.bits, scheme.intercept.bits)
+        for needed, limit, what in ((scheme.entries, unit.entries, "entries"), (bits, unit.bits, "bits")):
+            if needed > limit:
+                lever = f"search {scheme.function} tables of at most {limit} {what}, or raise {unit.name}.{what}"
+                return Infeasible(unit.name, needed, limit, f"{what} of a {scheme.function} table", lever)
+    return None
 
 
 def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelsim.errors import UserError, user_error
 from accelsim.workload.trace import Oracle, Phase, PhaseKind, Trace
 from workloads.aten import tensors_in
+from workloads.exported import as_exported
 from workloads.finish import finish
 from workloads.graph import BIAS_BITS, Graph, Widths
 from workloads.watch import Watcher, bind_inputs, eager_attention
@@ -58,9 +59,10 @@ def export_trace(
     run = copy.deepcopy(named)
     bind_inputs(graph, model, run)
     watcher = Watcher(graph, model)
-    with torch.no_grad(), watcher.watching():
-        _call(model, inputs, run)
-    oracle = _oracle(model, inputs, copy.deepcopy(named), watcher.met)
+    with as_exported(model):
+        with torch.no_grad(), watcher.watching():
+            _call(model, inputs, run)
+        oracle = _oracle(model, inputs, copy.deepcopy(named), watcher.met)
     tensors, ops, unknown = finish(graph)
     provenance = _provenance(model, sizes, graph)
     title = name or type(model).__name__.lower()

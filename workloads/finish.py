@@ -28,6 +28,7 @@ def finish(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Op, ...], tuple[Unkn
             after=tuple(sorted(numbers[earlier] for earlier in node.after)),
             psum=node.psum,
             causal=node.causal,
+            luts=node.luts,
         )
         for node in graph.nodes
     )

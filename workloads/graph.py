@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import LutScheme, PsumScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, OpKind, TensorKind, VectorDims
 
 BIAS_BITS = 32
@@ -37,6 +37,7 @@ class Node:
     psum: PsumScheme | None = None
     causal: bool = False
     label: str = ""
+    luts: tuple[LutScheme, ...] = ()
 
 
 @dataclass

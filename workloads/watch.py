@@ -70,7 +70,9 @@ class Watcher(TorchDispatchMode):
         writes = func._schema.is_mutable
         if self._composite is None and made and (writes or made[0].untyped_storage()._cdata not in before):
             name = name.removesuffix("_") if writes else name
+            known = len(self.graph.nodes)
             self._see(name if func.namespace == "aten" else str(func), args, kwargs, made)
+            self._give_tables(known)
         return result
 
     def _see(self, name: str, args: tuple[object, ...], kwargs: dict[str, object], made: list[torch.Tensor]) -> None:
@@ -115,6 +117,14 @@ class Watcher(TorchDispatchMode):
         scheme = getattr(self._stack[-1][0], "psum_scheme", None) if self._stack else None
         return scheme if isinstance(scheme, PsumScheme) else None
 
+    def _give_tables(self, known: int) -> None:
+        """Writes the tables of the module they run in on the look-ups recorded after the first `known` nodes."""
+        given = (getattr(module, "lut_schemes", None) for module, _ in reversed(self._stack))
+        schemes = next((schemes for schemes in given if schemes is not None), ())
+        for node in self.graph.nodes[known:] if schemes else ():
+            if node.kind in ("nonlinear", "softmax", "normalize"):
+                node.luts = tuple(schemes)
+
     def _is_causal(self) -> bool:
         return bool(self._stack) and getattr(self._stack[-1][0], "is_causal", False) is True
 
@@ -124,7 +134,10 @@ class Watcher(TorchDispatchMode):
 
     def _enter(self, module: torch.nn.Module, args: object) -> None:
         parent = self._path
-        path = self._paths.get(id(module), f"{parent}.{type(module).__name__}".lstrip("."))
+        own = f"{parent}.{type(module).__name__}".lstrip(".")
+        if self._stack and hasattr(self._stack[-1][0], "exported"):
+            own = parent  # the plain layer that a compressed one runs in its place
+        path = self._paths.get(id(module), own)
         self._stack.append((module, path))
         if self._composite is None and _composite(module) and len(tensors_in(args)) == 1:
             self._composite = module
@@ -150,7 +163,9 @@ class Watcher(TorchDispatchMode):
             dims = VectorDims(results[0].numel() // cols, cols)
         reads = [args[0], *gains]
         node = Node(kind, dims, self._path, [self.graph.read(tensor) for tensor in reads], [], function)
+        known = len(self.graph.nodes)
         self.graph.add(node, reads, results[0])
+        self._give_tables(known)
 
 
 def _composite(module: torch.nn.Module) -> tuple[OpKind, str] | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow, dram_flow, sram_flow
+from accelsim.schemes import LutScheme
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class VectorProblem:
     cols: int
     inputs: tuple[tuple[str, int, int], ...]
     outputs: tuple[tuple[str, int, int], ...]
+    luts: tuple[LutScheme, ...] = ()
+    """Tables that are loaded for the op; what they load is among the inputs."""
 
     @property
     def work(self) -> VectorWork | None:

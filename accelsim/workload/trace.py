@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import LutScheme, PsumScheme
 
 SCHEMA_VERSION = 1
 
@@ -114,7 +114,9 @@ class Op:
     """One operation. `inputs` of a matmul or conv: ifmap tensor, weight tensor, then optional bias.
 
     `function` names what a non-MAC op computes (gelu, softmax, layernorm, add, ...). `after` holds
-    the ids of the ops whose results this one reads. `psum` None means the array's native width.
+    the ids of the ops whose results this one reads. `psum` None means the array's native width. `luts`
+    are the tables that a non-MAC op looks up in, each with those of its own scale alone; none leaves
+    them to the unit, at no cost.
     """
 
     id: int
@@ -127,6 +129,7 @@ class Op:
     after: tuple[int, ...] = ()
     psum: PsumScheme | None = None
     causal: bool = False
+    luts: tuple[LutScheme, ...] = ()
 
 
 @dataclass(frozen=True)

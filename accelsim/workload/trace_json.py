@@ -165,7 +165,8 @@ def _op(op: Op) -> dict[str, object]:
     fields: dict[str, object] = {"id": op.id, "name": op.name, "kind": op.kind, "dims": _dims(op)}
     fields |= {"inputs": op.inputs, "outputs": op.outputs}
     psum = None if op.psum is None else asdict(op.psum)
-    optional = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum}
+    luts = [scheme.to_dict() for scheme in op.luts]
+    optional = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum, "luts": luts}
     return fields | {key: value for key, value in optional.items() if value}
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import LutScheme, PsumScheme
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -133,6 +133,15 @@ class ConvOpModel(_OpModel):
 class VectorOpModel(_OpModel):
     kind: VectorKind
     dims: VectorDimsModel
+    luts: Annotated[list[dict[str, object]], Field(max_length=8)] = []
+    """As `LutScheme.to_dict` writes them."""
+
+    @field_validator("luts")
+    @classmethod
+    def _possible(cls, luts: list[dict[str, object]]) -> list[dict[str, object]]:
+        for lut in luts:
+            LutScheme.from_dict(lut)
+        return luts
 
 
 OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discriminator="kind")]
@@ -140,8 +149,9 @@ OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discrimin
 
 def _build_op(op: MatmulOpModel | ConvOpModel | VectorOpModel) -> Op:
     scheme = None if isinstance(op, VectorOpModel) or op.psum is None else op.psum.build()
+    luts = tuple(LutScheme.from_dict(lut) for lut in op.luts) if isinstance(op, VectorOpModel) else ()
     inputs, outputs, after = tuple(op.inputs), tuple(op.outputs), tuple(op.after)
-    return Op(op.id, op.name, op.kind, op.dims.build(), inputs, outputs, op.function, after, scheme, op.causal)
+    return Op(op.id, op.name, op.kind, op.dims.build(), inputs, outputs, op.function, after, scheme, op.causal, luts)
 
 
 class PhaseModel(_Model):
