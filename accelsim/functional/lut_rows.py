@@ -1,6 +1,7 @@
 """Softmax and norms on integers, their exp, 1/x and 1/sqrt(x) by table; reductions over the last axis.
 
     softmax   d = q - max q;  e = exp(2^-s d), 16 bits;  p = e x reciprocal(sum e)
+              by 2^x: codes are of x log2 e, the factor folded into their scale, and e = 2^(2^-s d)
     norm      d = 16 q - round(16 mean q)  (RMS: no mean);  y = d x rsqrt(mean d^2 + eps)
 
 Sums are exact; rounding is half up, but of mean d^2, which is rounded down. Codes of results have
@@ -27,11 +28,16 @@ OUT_BITS = 16
 def softmax_codes(exp: LutScheme, reciprocal: LutScheme, codes: NDArray[np.integer], shift: int) -> Ints:
     """Softmax of 2^-shift x codes, in codes of scale 2^-15; UserError as the look-ups have it.
 
-    A difference beyond the table's codes is the table's lowest.
+    `exp` is a table of exp, whose lowest code stands for every difference below it, or one of 2^x with
+    its `floor` reduction, which has no lowest.
     """
     q = codes.astype(np.int64)
-    below = np.maximum(q - q.max(axis=-1, keepdims=True), exp.lowest_code)
-    e = requantised(look_up(exp, below, shift), EXP_SHIFT, OUT_BITS, signed=False)
+    below = q - q.max(axis=-1, keepdims=True)
+    if exp.reduction is None:
+        powers = look_up(exp, np.maximum(below, exp.lowest_code), shift)
+    else:
+        powers = look_up_reduced(exp, below, shift)
+    e = requantised(powers, EXP_SHIFT, OUT_BITS, signed=False)
     inverse = look_up_reduced(reciprocal, np.maximum(e.sum(axis=-1, keepdims=True), 1), EXP_SHIFT)
     product = LookedUp(e * inverse.values, EXP_SHIFT + inverse.fraction_bits)
     return requantised(product, PROBABILITY_SHIFT, OUT_BITS, signed=False)

@@ -24,8 +24,10 @@ def activation_scheme(name: str, entries: int, mode: Mode, bits: InputBits) -> L
 
 
 @cache
-def exp_scheme(entries: int, mode: Mode) -> LutScheme:
-    """exp of 8-bit codes on (-8, 0)."""
+def exp_scheme(entries: int, mode: Mode, base_2: bool = False) -> LutScheme:
+    """exp of 8-bit codes on (-8, 0); or 2^x of 8-bit codes on [0, 1)."""
+    if base_2:
+        return search(FUNCTIONS["exp2"], entries, mode=mode, shifts=(7,))
     return search(FUNCTIONS["exp"], entries, mode=mode)
 
 

@@ -17,6 +17,7 @@ from algos.gqa_lut.inputs import PowerOfTwoCodes, largest_fitting
 from algos.gqa_lut.torch_lut import TorchLut, requantise
 
 ROW_BITS = 16
+LOG2_E = math.log2(math.e)
 ROW_SHIFTS = tuple(range(-4, 13))
 EXP_SHIFT, PROBABILITY_SHIFT, NORM_SHIFT, CENTRE_BITS = 15, 15, 10, 4
 UNSIGNED, SIGNED = (0, (1 << ROW_BITS) - 1), (-(1 << (ROW_BITS - 1)), (1 << (ROW_BITS - 1)) - 1)
@@ -117,15 +118,19 @@ class LutActivation(LutLayer):
 class LutSoftmax(LutLayer):
     """Softmax over the last axis, as `accelsim.functional.lut_rows.softmax_codes` has it.
 
-    Scores are 16-bit codes of the finest scale at which exp's codes reach the low end of its range.
+    Scores are 16-bit codes: for an `exp` table of exp, of the finest scale at which its codes reach the low
+    end of its range; for one of 2^x, x log2 e in codes of the table's scale.
     """
 
     def __init__(
         self, exp: LutScheme, reciprocal: LutScheme, dim: int = -1, device: torch.device | None = None
     ) -> None:
-        super().__init__(_softmax, PowerOfTwoCodes(ROW_BITS, exp.shifts, device))
+        self_reducing = exp.reduction is not None
+        shifts = (exp.reduced_shift,) if self_reducing else exp.shifts
+        super().__init__(_softmax, PowerOfTwoCodes(ROW_BITS, shifts, device))
+        self.base_2 = self_reducing
         self.exp, self.reciprocal, self.dim = TorchLut(exp, device), TorchLut(reciprocal, device), dim
-        self.input_codes.set(max(shift for shift in exp.shifts if math.ldexp(exp.low, shift) >= exp.lowest_code))
+        self.input_codes.set(max(shift for shift in shifts if math.ldexp(exp.low, shift) >= exp.lowest_code))
 
     @property
     def lut_schemes(self) -> tuple[LutScheme, ...]:
@@ -137,9 +142,13 @@ class LutSoftmax(LutLayer):
     def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes of the scores and of the probabilities; the last axis is the one summed over."""
         shift = self.input_codes.shift
-        q = self.input_codes.codes(x, shift)
-        below = (q - q.amax(-1, keepdim=True)).clamp_min(self.exp.scheme.lowest_code)
-        found, bits, _ = self.exp(below, shift)
+        q = self.input_codes.codes(x.double() * LOG2_E if self.base_2 else x, shift)
+        below = q - q.amax(-1, keepdim=True)
+        bits: torch.Tensor | int
+        if self.base_2:
+            found, bits = self.exp.whole_reduced(below)
+        else:
+            found, bits, _ = self.exp(below.clamp_min(self.exp.scheme.lowest_code), shift)
         e = requantise(found, bits - EXP_SHIFT, *UNSIGNED)
         inverse, inverse_bits = self.reciprocal.reduced(e.sum(-1, keepdim=True).clamp_min(1), EXP_SHIFT)
         return q, requantise(e * inverse, EXP_SHIFT + inverse_bits - PROBABILITY_SHIFT, *UNSIGNED)

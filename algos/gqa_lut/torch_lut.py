@@ -40,6 +40,13 @@ class TorchLut(torch.nn.Module):
         product = self.slopes[row][segment] * q * (1 << lift_k)
         return product + self.intercepts[row][segment] * (1 << lift_b), self.scheme.fraction_bits(shift), segment
 
+    def whole_reduced(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Results of int64 values of the table's scale through a `floor` reduction, and the fraction bits of each."""
+        shift = self.scheme.reduced_shift
+        whole = torch.bitwise_right_shift(values, shift)
+        found, bits, _ = self(values - torch.bitwise_left_shift(whole, shift), shift)
+        return found, bits - whole
+
     def reduced(self, values: torch.Tensor, shift: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Results of wide int64 values >= 1 through a `scale` reduction, and the fraction bits of each."""
         reduction, scheme = self.scheme.reduction, self.scheme
