@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from algos.apsq import ApsqConfig
     from algos.calibrate import calibrate_
     from algos.changes import CompressionReport, LayerChange
     from algos.compress import compress_, plan
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from algos.recipe import load_recipe, recipe_names
 
 _HOME = {
+    "ApsqConfig": "algos.apsq",
     "CompressionReport": "algos.changes",
     "GqaLutConfig": "algos.gqa_lut.config",
     "LayerChange": "algos.changes",
@@ -32,8 +34,8 @@ _HOME = {
 }
 
 __all__ = [
-    "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig", "calibrate_", "compress_", "load_recipe", "plan",
-    "recipe_names",
+    "ApsqConfig", "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig",
+    "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
 ]  # fmt: skip
 
 

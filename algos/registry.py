@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from algos.apsq import ApsqConfig
 from algos.gqa_lut.config import GqaLutConfig
 from algos.quant import QuantConfig
 from algos.scheme_config import SchemeConfig
 
-CONFIGS: dict[str, type[SchemeConfig]] = {config.name: config for config in (QuantConfig, GqaLutConfig)}
+CONFIGS: dict[str, type[SchemeConfig]] = {config.name: config for config in (QuantConfig, ApsqConfig, GqaLutConfig)}
