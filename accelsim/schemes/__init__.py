@@ -1,6 +1,21 @@
 """Shared definitions: what the algorithm trains with is what the hardware is charged for."""
 
+from accelsim.schemes.codebook import CodebookBits, CodebookScheme
+from accelsim.schemes.hadamard import construction, hadamard
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
+from accelsim.schemes.rotation import RotationScheme, Window
+from accelsim.schemes.rotation_scales import FixedPoint, RotationScales
 
-__all__ = ["PsumScales", "PsumScheme"]
+__all__ = [
+    "CodebookBits",
+    "CodebookScheme",
+    "FixedPoint",
+    "PsumScales",
+    "PsumScheme",
+    "RotationScales",
+    "RotationScheme",
+    "Window",
+    "construction",
+    "hadamard",
+]
