@@ -5,12 +5,12 @@ from accelsim.schemes.hadamard import construction, hadamard
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
 from accelsim.schemes.rotation import RotationScheme, Window
-from accelsim.schemes.rotation_scales import FixedPoint, RotationScales
+from accelsim.schemes.rotation_scales import FixedRatio, RotationScales
 
 __all__ = [
     "CodebookBits",
     "CodebookScheme",
-    "FixedPoint",
+    "FixedRatio",
     "PsumScales",
     "PsumScheme",
     "RotationScales",

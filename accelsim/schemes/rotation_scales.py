@@ -17,7 +17,7 @@ WORD_BITS = 63
 
 
 @dataclass(frozen=True)
-class FixedPoint:
+class FixedRatio:
     """value x multiplier / 2^shift, rounded half up. ValueError outside 1..2^16 - 1 and 0..62."""
 
     multiplier: int
@@ -30,7 +30,7 @@ class FixedPoint:
             raise ValueError(f"shift {self.shift!r} is not an integer in 0..{MAX_SHIFT}")
 
     @classmethod
-    def nearest(cls, ratio: float) -> FixedPoint:
+    def nearest(cls, ratio: float) -> FixedRatio:
         """The closest to a positive ratio with a 16-bit multiplier; ValueError for one out of reach."""
         if not math.isfinite(ratio) or ratio <= 0:
             raise ValueError(f"ratio {ratio!r} is not a positive number")
@@ -56,9 +56,9 @@ class RotationScales:
     scheme: RotationScheme
     input_bits: int
     output_bits: int
-    last: FixedPoint
-    between: FixedPoint | None = None
-    kept: FixedPoint | None = None
+    last: FixedRatio
+    between: FixedRatio | None = None
+    kept: FixedRatio | None = None
     fraction_bits: int = 0
 
     def __post_init__(self) -> None:
@@ -80,9 +80,9 @@ class RotationScales:
         """Scales for `ratio` = input scale / output scale; the Hadamard scales are taken in."""
         root = math.sqrt(scheme.points * scheme.order)
         if len(scheme.stages) == 1:
-            return cls(scheme, input_bits, output_bits, FixedPoint.nearest(ratio / root))
+            return cls(scheme, input_bits, output_bits, FixedRatio.nearest(ratio / root))
         one = 2.0**fraction_bits
-        last, between, kept = (FixedPoint.nearest(value) for value in (ratio / root / one, one / root, ratio / one))
+        last, between, kept = (FixedRatio.nearest(value) for value in (ratio / root / one, one / root, ratio / one))
         return cls(scheme, input_bits, output_bits, last, between, kept, fraction_bits)
 
     @property
@@ -117,9 +117,9 @@ class RotationScales:
         return cls(rotation, input_bits, output_bits, last, between, kept, fraction_bits)
 
 
-def _fixed_point(data: object) -> FixedPoint | None:
+def _fixed_point(data: object) -> FixedRatio | None:
     if data is None:
         return None
     if not isinstance(data, Mapping) or set(data) != {"multiplier", "shift"}:
         raise ValueError(f"a fixed-point ratio is {{multiplier, shift}}, not {data!r}")
-    return FixedPoint(data["multiplier"], data["shift"])
+    return FixedRatio(data["multiplier"], data["shift"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.schemes import FixedPoint, RotationScales, RotationScheme, construction, hadamard
+from accelsim.schemes import FixedRatio, RotationScales, RotationScheme, construction, hadamard
 from accelsim.schemes.hadamard import factorise
 
 ORDERS = [order for order in range(1, 345) if construction(order)]
@@ -96,7 +96,7 @@ def test_signs_are_pinned():
 
 @given(st.floats(1e-9, 6e4))
 def test_fixed_point_is_within_half_a_multiplier(ratio):
-    point = FixedPoint.nearest(ratio)
+    point = FixedRatio.nearest(ratio)
     assert math.isclose(point.multiplier / 2**point.shift, ratio, rel_tol=2**-16 * 1.01)
 
 
@@ -114,11 +114,11 @@ def test_dictionaries_come_back(scheme):
 def test_scales_belong_to_their_stages():
     one, two = RotationScheme(16, 16), RotationScheme(48, 4, 8, local=True)
     with pytest.raises(ValueError, match="two stages"):
-        RotationScales(one, 8, 8, FixedPoint(1, 0), between=FixedPoint(1, 0), kept=FixedPoint(1, 0))
+        RotationScales(one, 8, 8, FixedRatio(1, 0), between=FixedRatio(1, 0), kept=FixedRatio(1, 0))
     with pytest.raises(ValueError, match="two stages"):
-        RotationScales(two, 8, 8, FixedPoint(1, 0))
+        RotationScales(two, 8, 8, FixedRatio(1, 0))
     with pytest.raises(ValueError, match="no room"):
         (
-            RotationScales(RotationScheme(2**16, 2**16), 16, 8, FixedPoint(1, 0)),
+            RotationScales(RotationScheme(2**16, 2**16), 16, 8, FixedRatio(1, 0)),
             RotationScales.from_ratio(RotationScheme.two_stage(2**20, max_points=2**16), 1.0, input_bits=16),
         )

@@ -1,0 +1,43 @@
+"""Queries and keys rotated per head after their rotary embedding, where no weight can take the rotation."""
+
+from __future__ import annotations
+
+import torch
+
+from accelsim.schemes import RotationScheme
+from algos.rotation.rotate import OnlineRotation
+
+NAME = "accelsim_rotated"
+"""The attention function that HuggingFace models look up."""
+
+
+def rotate_keys_(model: torch.nn.Module, attentions: list[torch.nn.Module], scheme: RotationScheme) -> None:
+    """Let these attention modules multiply rotated queries with rotated keys; scores stay what they were.
+
+    The rotation runs after the key cache here and before it on a chip: it is per token, so the cached
+    values are the same. Needs HuggingFace's attention interface; ValueError for an implementation other
+    than sdpa or eager.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    config = attentions[0].config
+    if config._attn_implementation not in ("sdpa", "eager", NAME):
+        raise ValueError(f"attention {config._attn_implementation!r} cannot rotate keys; use sdpa or eager")
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    for attention in attentions:
+        attention.key_query_rotation = OnlineRotation(scheme)
+    config._attn_implementation = NAME
+
+
+def _attention(
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: object, **named: object
+) -> tuple[torch.Tensor, None]:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    rotation = getattr(module, "key_query_rotation", None)
+    if rotation is not None:
+        query, key = rotation(query), rotation(key)
+    result: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, *rest, **named)
+    return result
