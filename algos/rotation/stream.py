@@ -12,7 +12,8 @@ class Family:
     """Module paths of one architecture: of the base model, and of a layer in its list.
 
     `norms` pairs a layer's norm with the linears that read it; empty for networks whose norms stand on
-    the stream itself (post-norm), with the reason in `no_stream`. `up` is the linear half of a gated feed-forward network's product.
+    the stream itself (post-norm), with the reason in `no_stream`. `up` is the linear half of a gated
+    feed-forward product.
     """
 
     layers: str
