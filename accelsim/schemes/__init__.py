@@ -4,6 +4,7 @@ from accelsim.schemes.codebook import CodebookBits, CodebookScheme
 from accelsim.schemes.hadamard import construction, hadamard
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
+from accelsim.schemes.quant import QuantScales, QuantScheme
 from accelsim.schemes.rotation import RotationScheme, Window
 from accelsim.schemes.rotation_scales import FixedRatio, RotationScales
 
@@ -13,6 +14,8 @@ __all__ = [
     "FixedRatio",
     "PsumScales",
     "PsumScheme",
+    "QuantScales",
+    "QuantScheme",
     "RotationScales",
     "RotationScheme",
     "Window",
