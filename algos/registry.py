@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from algos.block_vq.config import BlockVqConfig
 from algos.quant import QuantConfig
+from algos.rotation.config import RotationConfig
 from algos.scheme_config import SchemeConfig
+from algos.token_quant import TokenQuantConfig
 
-CONFIGS: dict[str, type[SchemeConfig]] = {config.name: config for config in (QuantConfig,)}
+CONFIGS: dict[str, type[SchemeConfig]] = {
+    config.name: config
+    for config in (
+        BlockVqConfig,
+        QuantConfig,
+        RotationConfig,
+        TokenQuantConfig,
+    )
+}

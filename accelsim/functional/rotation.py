@@ -53,7 +53,7 @@ def _requantise(rows: Ints, channels: NDArray[np.bool_], ratio: FixedRatio) -> N
     rows[:, channels] = (rows[:, channels] * ratio.multiplier + half) >> ratio.shift
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _mix(rows: Ints, start: int, points: int, signs: NDArray[np.int8]) -> None:
     """(H_order x H_points) on channels start.. of every row, in place."""
     order = len(signs)

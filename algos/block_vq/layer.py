@@ -93,7 +93,7 @@ class CodebookLinear(torch.nn.Module):
             distances = scores(points, importance / unit, found.centres)
             spread = (distances.mean(-1, keepdim=True) - distances.amin(-1, keepdim=True)).clamp_min(1e-12)
             self.logits.copy_(CONFIDENCE * (distances.amin(-1, keepdim=True) - distances) / spread)
-        return found.error * float(unit) / weight.numel()
+        return float(found.error * unit / weight.numel())
 
 
 def row_scales(weight: torch.Tensor, moment: torch.Tensor, largest: int) -> torch.Tensor:

@@ -43,6 +43,7 @@ def stream_obstacle(model: torch.nn.Module, base: Base) -> str:
     if family.no_stream:
         return family.no_stream
     _, reason = heads(model, base)
+    reason = reason or _no_linear(base)
     if reason:
         return reason
     norms = [layer.get_submodule(norm) for _, layer in base.layers() for norm, _ in family.norms]
@@ -64,7 +65,7 @@ def stream_obstacle(model: torch.nn.Module, base: Base) -> str:
 def stream_width(base: Base) -> int:
     """Channels of the residual stream."""
     _, layer = base.layers()[0]
-    return _linear(layer, base.family.output).out_features
+    return int(_linear(layer, base.family.output).out_features)
 
 
 def fold_norms_(model: torch.nn.Module, base: Base) -> None:
@@ -146,15 +147,33 @@ def untie_(model: torch.nn.Module, base: Base) -> None:
                     config.tie_word_embeddings = False
 
 
+def _no_linear(base: Base) -> str:
+    """Which reader or writer of the stream is no plain linear layer any more, or ""."""
+    family = base.family
+    paths = [path for _, readers in family.norms for path in readers] + [family.output, family.down]
+    for where, layer in base.layers():
+        for path in paths:
+            if not is_linear(layer, path):
+                return f"{where}.{path} is a {type(layer.get_submodule(path)).__name__}"
+    return ""
+
+
 def _writers(base: Base) -> list[torch.nn.Module]:
     family = base.family
     outputs = [layer.get_submodule(path) for _, layer in base.layers() for path in (family.output, family.down)]
     return [base.module.get_submodule(path) for path in family.embeddings] + outputs
 
 
+def is_linear(layer: torch.nn.Module, path: str) -> bool:
+    """Whether a plain linear layer stands there, one with rotated inputs included."""
+    return isinstance(_plain(layer.get_submodule(path)), torch.nn.Linear)
+
+
+def _plain(module: torch.nn.Module) -> torch.nn.Module:
+    return module.linear if isinstance(module, RotatedLinear) else module
+
+
 def _linear(layer: torch.nn.Module, path: str) -> torch.nn.Linear:
-    module = layer.get_submodule(path)
-    if isinstance(module, RotatedLinear):
-        module = module.linear
+    module = _plain(layer.get_submodule(path))
     assert isinstance(module, torch.nn.Linear), f"{path} is a {type(module).__name__}"
     return module

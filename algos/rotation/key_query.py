@@ -6,29 +6,37 @@ import torch
 
 from accelsim.schemes import RotationScheme
 from algos.rotation.rotate import OnlineRotation
+from algos.rotation.stream import Base
 
 NAME = "accelsim_rotated"
 """The attention function that HuggingFace models look up."""
+REPLACED = ("sdpa", "eager")
 
 
-def rotate_keys_(model: torch.nn.Module, attentions: list[torch.nn.Module], scheme: RotationScheme) -> None:
+def key_obstacle(base: Base, attention: torch.nn.Module) -> str:
+    """Why the keys of this attention cannot be rotated, or ""."""
+    if not base.family.rotary:
+        return "keys without rotary embedding or cache; fold a rotation into their projections instead"
+    if hasattr(attention, "key_query_rotation"):
+        return "rotated already"
+    used = attention.config._attn_implementation
+    return "" if used in (*REPLACED, NAME) else f"attention {used!r} cannot rotate keys; use {' or '.join(REPLACED)}"
+
+
+def rotate_keys_(attentions: list[torch.nn.Module], scheme: RotationScheme) -> None:
     """Let these attention modules multiply rotated queries with rotated keys; scores stay what they were.
 
     The rotation runs after the key cache here and before it on a chip: it is per token, so the cached
-    values are the same. Needs HuggingFace's attention interface; ValueError for an implementation other
-    than sdpa or eager.
+    values are the same. Uses HuggingFace's attention interface, and its sdpa from here on.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
-    config = attentions[0].config
-    if config._attn_implementation not in ("sdpa", "eager", NAME):
-        raise ValueError(f"attention {config._attn_implementation!r} cannot rotate keys; use sdpa or eager")
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     for attention in attentions:
         attention.key_query_rotation = OnlineRotation(scheme)
-    config._attn_implementation = NAME
+        attention.config._attn_implementation = NAME
 
 
 def _attention(

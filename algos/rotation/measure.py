@@ -10,11 +10,13 @@ import torch
 from algos.calibrate import forward
 from algos.scheme_config import Batch
 
+SMALLEST = 1e-60  # of a mean square; its square is a normal float64 still
+
 
 @dataclass(frozen=True)
 class Peaks:
-    """Of the inputs of one layer: E[x^4] / E[x^2]^2 (3 for a bell curve) over all values, and the mean over
-    tokens of max |x| / rms(x), which decides what a per-token scale loses.
+    """Of the inputs of one layer, each token by itself and then the mean over tokens: mean(x^4) / mean(x^2)^2
+    (3 for a bell curve), and max |x| / rms(x), which decides what a scale per token loses.
     """
 
     kurtosis: float
@@ -29,15 +31,15 @@ def input_peaks(
     Raises ValueError for no batches.
     """
     layers = {path: module for path, module in model.named_modules() if isinstance(module, kind)}
-    sums = {path: torch.zeros(4, dtype=torch.float64) for path in layers}
+    sums = {path: torch.zeros(3, dtype=torch.float64) for path in layers}
 
     def watch(path: str) -> torch.utils.hooks.RemovableHandle:
         def see(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
             tokens = given[0].detach().double().flatten(0, -2)
             square = tokens.square()
-            rms = square.mean(-1).sqrt().clamp_min(1e-300)
-            ratio = (tokens.abs().amax(-1) / rms).mean()
-            sums[path] += torch.stack((square.mean(), square.square().mean(), ratio, torch.ones(()))).cpu()
+            power = square.mean(-1).clamp_min(SMALLEST)
+            found = (square.square().mean(-1) / power.square(), tokens.abs().amax(-1) / power.sqrt())
+            sums[path] += torch.stack([value.sum().cpu() for value in (*found, torch.ones_like(power))])
 
         return layers[path].register_forward_pre_hook(see)
 
@@ -49,7 +51,7 @@ def input_peaks(
     finally:
         for handle in handles:
             handle.remove()
-    seen = {path: total / total[3] for path, total in sums.items() if total[3]}
+    seen = {path: (total / total[2]).tolist() for path, total in sums.items() if total[2]}
     if not seen:
         raise ValueError("no batch reached a layer")
-    return {path: Peaks(float(t[1] / t[0].square()), float(t[2])) for path, t in seen.items()}
+    return {path: Peaks(kurtosis, ratio) for path, (kurtosis, ratio, _) in seen.items()}

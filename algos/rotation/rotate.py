@@ -20,7 +20,8 @@ class OnlineRotation(torch.nn.Module):
         self.rotation_scheme = scheme
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return rotate(x, self.rotation_scheme)
+        with torch._C.DisableTorchFunction():  # its products are not those of an attention around it
+            return rotate(x, self.rotation_scheme)
 
     def extra_repr(self) -> str:
         scheme = self.rotation_scheme
