@@ -37,7 +37,7 @@ class FusedProduct:
     """A product by tile fusion: outputs (m, rows), and what it took.
 
     `fetches` counts blocks read from codebooks, `multiplies` MACs, `adds` those of the pre-adder;
-    `ifmap_bits` is the signed width that the sums of two inputs really needed.
+    `ifmap_bits` is the two's complement width that the inputs and their sums really needed.
     """
 
     outputs: Ints
@@ -64,18 +64,19 @@ def fused_product(
     inputs = ifmap.astype(np.int64).reshape(len(ifmap), across, scheme.block_cols)
     outputs = np.zeros((len(ifmap), rows), np.int64)
     fetches = adds = 0
-    widest = int(np.abs(inputs).max(initial=0))
+    lowest, highest = int(inputs.min(initial=0)), int(inputs.max(initial=0))
     for tile, pairs in enumerate(_pairs(scheme, indices, across)):
         channels = slice(tile * scheme.block_rows, (tile + 1) * scheme.block_rows)
         for book, index, places in pairs:
             summed = inputs[:, places[0]] if len(places) == 1 else inputs[:, places[0]] + inputs[:, places[1]]
             adds += (len(places) - 1) * summed.size
-            widest = max(widest, int(np.abs(summed).max(initial=0)))
+            lowest, highest = min(lowest, int(summed.min())), max(highest, int(summed.max()))
             entry = codebooks[book, index].astype(np.int64).reshape(scheme.block_rows, scheme.block_cols)
             outputs[:, channels] += summed @ entry.T
             fetches += 1
     multiplies = fetches * scheme.block_values * len(ifmap)
-    return FusedProduct(outputs, fetches, multiplies, adds, widest.bit_length() + 1)
+    bits = max(highest.bit_length(), (-lowest - 1).bit_length() if lowest else 0) + 1
+    return FusedProduct(outputs, fetches, multiplies, adds, bits)
 
 
 def _pairs(

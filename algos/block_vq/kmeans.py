@@ -10,7 +10,7 @@ ROUNDED_STEPS = 4
 CHUNK_ELEMENTS = 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clusters:
     """Integer centres (groups, entries, values), the choice of every point (groups, points), and the weighted error."""
 
