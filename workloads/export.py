@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelsim.errors import UserError, user_error
 from accelsim.workload.trace import Oracle, Phase, PhaseKind, Trace
 from workloads.aten import tensors_in
+from workloads.compressed import rotations_left_out
 from workloads.finish import finish
 from workloads.graph import BIAS_BITS, Graph, Widths
 from workloads.watch import Watcher, bind_inputs, eager_attention
@@ -112,8 +113,10 @@ def _oracle(model: torch.nn.Module, inputs: Inputs, named: Mapping[str, object],
         return Oracle(None, f"{method}: does not count {', '.join(missed)}")
     counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), eager_attention(), _experts_batched(config if by_expert else None), counter:
-            _call(model, inputs, named)
+        with rotations_left_out(model) as rotations:
+            with torch.no_grad(), eager_attention(), _experts_batched(config if by_expert else None), counter:
+                _call(model, inputs, named)
+            method += ", run-time rotations left out" if rotations else ""
     except (RuntimeError, NotImplementedError, UserError) as error:
         return Oracle(None, f"{method}: could not run ({type(error).__name__})")
     return Oracle(counter.get_total_flops() // 2, method)

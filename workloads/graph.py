@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, PsumScheme, RotationScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, OpKind, TensorKind, VectorDims
 
 BIAS_BITS = 32
@@ -37,6 +37,7 @@ class Node:
     psum: PsumScheme | None = None
     causal: bool = False
     label: str = ""
+    rotation: RotationScheme | None = None
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Stored:
     bits: int
     name: str
     view_of: int | None = None
+    codebook: CodebookScheme | None = None
 
     @property
     def elements(self) -> int:

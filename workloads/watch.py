@@ -15,6 +15,7 @@ from accelsim.errors import user_error
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import OpKind, VectorDims
 from workloads.aten import Call, by_last_axis, record_vector, tensors_in
+from workloads.compressed import is_one_op, record
 from workloads.graph import Graph, Node, Value
 from workloads.names import ALIASES, GATHERS, SHAPE_ONLY
 from workloads.products import PRODUCTS, record_product
@@ -126,7 +127,7 @@ class Watcher(TorchDispatchMode):
         parent = self._path
         path = self._paths.get(id(module), f"{parent}.{type(module).__name__}".lstrip("."))
         self._stack.append((module, path))
-        if self._composite is None and _composite(module) and len(tensors_in(args)) == 1:
+        if self._composite is None and (is_one_op(module) or _composite(module)) and len(tensors_in(args)) == 1:
             self._composite = module
 
     def _leave(self, module: torch.nn.Module, args: object, result: object) -> None:
@@ -138,10 +139,13 @@ class Watcher(TorchDispatchMode):
         self._stack.pop()
 
     def _record_composite(self, module: torch.nn.Module, args: list[torch.Tensor], results: list[torch.Tensor]) -> None:
-        found = _composite(module)
-        assert found is not None
         if len(results) != 1:  # it failed on the way; the exception tells
             return
+        if is_one_op(module):
+            record(self.graph, module, self._path, args[0], results[0])
+            return
+        found = _composite(module)
+        assert found is not None
         kind, function = found
         gains = list(module.parameters(recurse=False))
         dims = by_last_axis(results[0])

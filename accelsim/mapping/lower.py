@@ -40,6 +40,7 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
             op.dims.cols,
             tuple((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs),
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
+            op.rotation,
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)

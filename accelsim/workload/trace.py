@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, PsumScheme, RotationScheme
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,8 @@ class Tensor:
     """One tensor: shape in elements, bits per element. Views are folded: `shape` is what is stored.
 
     `view_of` names the tensor that this one is a part of (one token's row, one third of a fused
-    QKV output); such a view has no storage of its own.
+    QKV output); such a view has no storage of its own. `codebook` says how a weight is stored as
+    codebooks; `bits` is then the width of an entry's values.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Tensor:
     shape: tuple[int, ...]
     bits: int
     view_of: str | None = None
+    codebook: CodebookScheme | None = None
 
     @property
     def elements(self) -> int:
@@ -115,6 +117,7 @@ class Op:
 
     `function` names what a non-MAC op computes (gelu, softmax, layernorm, add, ...). `after` holds
     the ids of the ops whose results this one reads. `psum` None means the array's native width.
+    `rotation` is what a `rotate` op of function hadamard does to its last axis.
     """
 
     id: int
@@ -127,6 +130,7 @@ class Op:
     after: tuple[int, ...] = ()
     psum: PsumScheme | None = None
     causal: bool = False
+    rotation: RotationScheme | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, PsumScheme, RotationScheme
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -46,15 +46,52 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class CodebookModel(_Model):
+    block_rows: int
+    block_cols: int
+    entries: int
+    group: int | None = None
+    value_bits: int = 4
+    scale_bits: int = 16
+
+    @model_validator(mode="after")
+    def _possible(self) -> CodebookModel:
+        self.build()
+        return self
+
+    def build(self) -> CodebookScheme:
+        return CodebookScheme(
+            self.block_rows, self.block_cols, self.entries, self.group, self.value_bits, self.scale_bits
+        )
+
+
+class RotationModel(_Model):
+    width: int
+    points: int
+    order: int = 1
+    local: bool = False
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> RotationModel:
+        self.build()
+        return self
+
+    def build(self) -> RotationScheme:
+        return RotationScheme(self.width, self.points, self.order, self.local, self.seed)
+
+
 class TensorModel(_Model):
     id: Text
     kind: TensorKind
     shape: Annotated[list[Extent], Field(max_length=16)]
     bits: Bits
     view_of: Text | None = None
+    codebook: CodebookModel | None = None
 
     def build(self) -> Tensor:
-        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of)
+        codebook = None if self.codebook is None else self.codebook.build()
+        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, codebook)
 
 
 class MatmulDimsModel(_Model):
@@ -133,6 +170,7 @@ class ConvOpModel(_OpModel):
 class VectorOpModel(_OpModel):
     kind: VectorKind
     dims: VectorDimsModel
+    rotation: RotationModel | None = None
 
 
 OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discriminator="kind")]
@@ -140,8 +178,10 @@ OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discrimin
 
 def _build_op(op: MatmulOpModel | ConvOpModel | VectorOpModel) -> Op:
     scheme = None if isinstance(op, VectorOpModel) or op.psum is None else op.psum.build()
+    rotation = op.rotation.build() if isinstance(op, VectorOpModel) and op.rotation is not None else None
     inputs, outputs, after = tuple(op.inputs), tuple(op.outputs), tuple(op.after)
-    return Op(op.id, op.name, op.kind, op.dims.build(), inputs, outputs, op.function, after, scheme, op.causal)
+    dims = op.dims.build()
+    return Op(op.id, op.name, op.kind, dims, inputs, outputs, op.function, after, scheme, op.causal, rotation)
 
 
 class PhaseModel(_Model):
@@ -196,6 +236,7 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     (): TraceModel,
     ("oracle",): OracleModel,
     ("tensors",): TensorModel,
+    ("tensors", "codebook"): CodebookModel,
     ("phases",): PhaseModel,
     ("unknown_ops",): UnknownOpModel,
     ("phases", "ops", "matmul"): MatmulOpModel,
@@ -206,6 +247,7 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     ("phases", "ops", "conv", "psum"): PsumModel,
     **{("phases", "ops", kind): VectorOpModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
     **{("phases", "ops", kind, "dims"): VectorDimsModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
+    **{("phases", "ops", kind, "rotation"): RotationModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
 }
 
 

@@ -6,7 +6,7 @@ import torch
 
 from accelsim.schemes import RotationScheme
 from algos.rotation.norms import along_, centred, fold_gain_, is_foldable, plain_norm, subtracts_mean, written
-from algos.rotation.rotate import OnlineRotation, rotate, unrotate
+from algos.rotation.rotate import OnlineRotation, rotate
 from algos.rotation.stream import Base, heads
 
 
@@ -29,12 +29,13 @@ class RotatedBack(torch.nn.Module):
     def __init__(self, norm: torch.nn.Module, scheme: RotationScheme, gain: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
         self.norm = norm
-        self.rotation_scheme = scheme
+        self.rotation = OnlineRotation(scheme, inverse=True)
         self.weight = torch.nn.Parameter(gain)
         self.bias = torch.nn.Parameter(bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return unrotate(self.norm(x), self.rotation_scheme) * self.weight + self.bias
+        result: torch.Tensor = self.rotation(self.norm(x)) * self.weight + self.bias
+        return result
 
 
 def stream_obstacle(model: torch.nn.Module, base: Base) -> str:

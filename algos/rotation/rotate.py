@@ -13,15 +13,15 @@ RADIX = 64
 
 
 class OnlineRotation(torch.nn.Module):
-    """x -> x Q along the last axis, for activations that no weight can take the rotation of."""
+    """x -> x Q along the last axis (x Q^T if `inverse`), for activations that no weight can take the rotation of."""
 
-    def __init__(self, scheme: RotationScheme) -> None:
+    def __init__(self, scheme: RotationScheme, *, inverse: bool = False) -> None:
         super().__init__()
-        self.rotation_scheme = scheme
+        self.rotation_scheme, self.inverse = scheme, inverse
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with torch._C.DisableTorchFunction():  # its products are not those of an attention around it
-            return rotate(x, self.rotation_scheme)
+            return (unrotate if self.inverse else rotate)(x, self.rotation_scheme)
 
     def extra_repr(self) -> str:
         scheme = self.rotation_scheme
