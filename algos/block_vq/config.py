@@ -57,7 +57,7 @@ class BlockVqConfig(SchemeConfig):
         """Put the layers in with codebooks from k-means; on the meta device with none."""
         found = list(self._found(model))
         linears = [linear for change, linear in found if not change.skipped]
-        moments = _second_moments(model, linears, batches)
+        moments = second_moments(model, linears, batches)
         for linear in linears:
             layer = CodebookLinear(self.scheme, linear)
             if not linear.weight.is_meta:
@@ -103,7 +103,7 @@ def _embedded(model: torch.nn.Module) -> list[torch.Tensor]:
     return [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
 
 
-def _second_moments(
+def second_moments(
     model: torch.nn.Module, linears: Sequence[torch.nn.Linear], batches: Sequence[Batch]
 ) -> Mapping[torch.nn.Linear, torch.Tensor]:
     """E[x^2] per input channel of these layers; those that no batch reached are left out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from accelsim.schemes import CodebookBits, CodebookScheme
@@ -11,7 +13,7 @@ from algos.quantiser import round_half_up
 
 CLIP_RATIOS = tuple(1 - 0.05 * step for step in range(12))
 CONFIDENCE = 4.0
-"""How far apart the logits of the best and the mean entry start."""
+"""How far apart the logits of the best and the mean entry start, beyond log(entries)."""
 
 
 class CodebookLinear(torch.nn.Module):
@@ -92,7 +94,8 @@ class CodebookLinear(torch.nn.Module):
             self.scale.copy_(scale)
             distances = scores(points, importance / unit, found.centres)
             spread = (distances.mean(-1, keepdim=True) - distances.amin(-1, keepdim=True)).clamp_min(1e-12)
-            self.logits.copy_(CONFIDENCE * (distances.amin(-1, keepdim=True) - distances) / spread)
+            sure = CONFIDENCE + math.log(scheme.entries)
+            self.logits.copy_(sure * (distances.amin(-1, keepdim=True) - distances) / spread)
         return float(found.error * unit / weight.numel())
 
 
