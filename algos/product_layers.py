@@ -25,7 +25,7 @@ class Product(torch.nn.Module):
         super().__init__()
         self.activation_quantiser, self.weight_quantiser, self.psums = activation, weight, psums
         self._observed: tuple[Quantiser, ...] = ()
-        self.calibration_passes = 1 + psums.calibration_passes
+        self.calibration_passes = 1 + psums.passes
 
     @property
     def activation_scheme(self) -> QuantScheme:
@@ -45,14 +45,14 @@ class Product(torch.nn.Module):
     def start_calibration(self, number: int) -> None:
         """Pass 0 observes operands, the others psums."""
         if number:
-            self.psums.start_calibration(number - 1)
+            self.psums.start(number - 1)
         else:
             self._observed = self._observes()
 
     def end_calibration(self, number: int) -> None:
         """Take the scales that the pass was for. ValueError if it saw no data."""
         if number:
-            self.psums.end_calibration(number - 1)
+            self.psums.end(number - 1)
             return
         for quantiser in self._observed:
             quantiser.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from algos.apsq import ApsqConfig
 from algos.block_vq.config import BlockVqConfig
 from algos.quant import QuantConfig
 from algos.rotation.config import RotationConfig
@@ -11,6 +12,7 @@ from algos.token_quant import TokenQuantConfig
 CONFIGS: dict[str, type[SchemeConfig]] = {
     config.name: config
     for config in (
+        ApsqConfig,
         BlockVqConfig,
         QuantConfig,
         RotationConfig,

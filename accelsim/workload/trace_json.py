@@ -152,8 +152,9 @@ def _ascii(text: str) -> str:
 
 def _tensor(tensor: Tensor) -> dict[str, object]:
     fields: dict[str, object] = {"id": tensor.id, "kind": tensor.kind, "shape": tensor.shape, "bits": tensor.bits}
+    quant = None if tensor.quant is None else asdict(tensor.quant)
     codebook = None if tensor.codebook is None else tensor.codebook.to_dict()
-    optional = {"view_of": tensor.view_of, "codebook": codebook}
+    optional = {"view_of": tensor.view_of, "quant": quant, "codebook": codebook}
     return fields | {key: value for key, value in optional.items() if value is not None}
 
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from accelsim.schemes import CodebookScheme, PsumScheme, RotationScheme
+from accelsim.schemes import CodebookScheme, PsumScheme, QuantScheme, RotationScheme
+from accelsim.schemes.quant import Granularity
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -81,17 +82,32 @@ class RotationModel(_Model):
         return RotationScheme(self.width, self.points, self.order, self.local, self.seed)
 
 
+class QuantModel(_Model):
+    bits: int
+    granularity: Granularity = "tensor"
+
+    @model_validator(mode="after")
+    def _possible(self) -> QuantModel:
+        self.build()
+        return self
+
+    def build(self) -> QuantScheme:
+        return QuantScheme(self.bits, self.granularity)
+
+
 class TensorModel(_Model):
     id: Text
     kind: TensorKind
     shape: Annotated[list[Extent], Field(max_length=16)]
     bits: Bits
     view_of: Text | None = None
+    quant: QuantModel | None = None
     codebook: CodebookModel | None = None
 
     def build(self) -> Tensor:
+        quant = None if self.quant is None else self.quant.build()
         codebook = None if self.codebook is None else self.codebook.build()
-        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, codebook)
+        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, quant, codebook)
 
 
 class MatmulDimsModel(_Model):
@@ -236,6 +252,7 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     (): TraceModel,
     ("oracle",): OracleModel,
     ("tensors",): TensorModel,
+    ("tensors", "quant"): QuantModel,
     ("tensors", "codebook"): CodebookModel,
     ("phases",): PhaseModel,
     ("unknown_ops",): UnknownOpModel,
