@@ -21,8 +21,8 @@ SCORED_EVERY = 3
 CALIBRATION_ROWS = 16
 LAYERS = ("*layers.*",)
 """Embedding and head stay as they are."""
-QAT_BITS = (2, 3)
-QAT_STEPS = 120
+QAT_BITS = (2,)
+QAT_STEPS = 200
 WARM_UP_STEPS = 10
 
 _CHIP = {bits: BlockVqConfig(layers=LAYERS, entries=2 * bits) for bits in (2, 3, 4)}
@@ -101,8 +101,9 @@ def _train_(model: torch.nn.Module, seed: int) -> None:
             if isinstance(module, CodebookLinear):
                 module.temperature = 1.0 - 0.9 * step / QAT_STEPS
         ids = rows(step)
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

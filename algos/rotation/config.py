@@ -10,6 +10,8 @@ import torch
 
 from accelsim.schemes import RotationScheme, construction
 from accelsim.schemes.rotation import CHIP_POINTS
+from accelsim.schemes.rotation_scales import MAX_BITS
+from algos.calibrate import calibrate_
 from algos.changes import LayerChange
 from algos.layers import matches
 from algos.rotation.fuse import (
@@ -23,6 +25,7 @@ from algos.rotation.fuse import (
     stream_obstacle,
     stream_width,
 )
+from algos.rotation.integers import QuantisedRotation
 from algos.rotation.key_query import key_obstacle, rotate_keys_
 from algos.rotation.stream import FAMILIES, Base, find_base
 from algos.scheme_config import Batch, SchemeConfig
@@ -38,7 +41,8 @@ class RotationConfig(SchemeConfig):
     `residual`: the residual stream (R1), folded into weights after the norms' gains and means; pre-norm
     networks only. `values`: every head's values (R2), folded. `down`: the down projection's inputs, at run time, in one
     stage over the whole width or by the chip's two local ones with transforms of at most `max_points`
-    whose windows share at least `overlap` of the width. `keys`: queries and keys per head after their
+    whose windows share at least `overlap` of the width; with `down_bits` it runs on integers of that
+    width in and out, with calibrated scales. `keys`: queries and keys per head after their
     rotary embedding, at run time, for a quantised key cache. `seed` draws the signs. `layers` and `skip`
     match the base model's path (residual stream), output projections (values), down projections and
     attentions (keys). ValueError for settings out of range or that rotate nothing.
@@ -49,6 +53,7 @@ class RotationConfig(SchemeConfig):
     residual: bool = True
     values: bool = True
     down: Down = "full"
+    down_bits: int | None = None
     keys: bool = False
     max_points: int = CHIP_POINTS
     overlap: float = 0.1
@@ -59,6 +64,8 @@ class RotationConfig(SchemeConfig):
             raise ValueError(f"down {self.down!r} is none of {', '.join(get_args(Down))}")
         if not (self.residual or self.values or self.keys or self.down != "none"):
             raise ValueError("nothing is rotated")
+        if self.down_bits is not None and not 2 <= self.down_bits <= MAX_BITS:
+            raise ValueError(f"down_bits {self.down_bits} is outside 2..{MAX_BITS}")
         if self.max_points < 1 or self.max_points & (self.max_points - 1):
             raise ValueError(f"max_points {self.max_points} is not a power of two")
         if not 0 <= self.overlap < 1 or self.seed < 0:
@@ -69,10 +76,12 @@ class RotationConfig(SchemeConfig):
         return [change for change, _ in self._steps(model)]
 
     def apply_(self, model: torch.nn.Module, batches: Sequence[Batch]) -> list[LayerChange]:
-        """Fold what can be folded; nothing is learned from data."""
+        """Fold what can be folded; with `down_bits`, `batches` calibrate the scales."""
         steps = list(self._steps(model))
         for _, act in steps:
             act()
+        if batches and self.down_bits is not None:
+            calibrate_(model, batches)
         return [change for change, _ in steps]
 
     def _steps(self, model: torch.nn.Module) -> Iterator[Step]:
@@ -128,8 +137,11 @@ class RotationConfig(SchemeConfig):
         if scheme is None:
             skipped = reason or f"{module.in_features} channels have no {self.down} rotation here"
             return LayerChange(path, self.name, kind, skipped=skipped), _nothing
-        change = LayerChange(path, self.name, kind, f"inputs, {described(scheme)}, at run time")
-        return change, lambda: rotate_down_(layer, base, scheme)
+        bits = self.down_bits
+        on = "at run time" if bits is None else f"at run time on INT{bits}"
+        change = LayerChange(path, self.name, kind, f"inputs, {described(scheme)}, {on}")
+        rotation = None if bits is None else QuantisedRotation(scheme, input_bits=bits, output_bits=bits)
+        return change, lambda: rotate_down_(layer, base, scheme, rotation)
 
     def _down_scheme(self, width: int, seed: int) -> RotationScheme | None:
         if self.down == "full":

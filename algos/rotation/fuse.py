@@ -13,9 +13,9 @@ from algos.rotation.stream import Base, heads
 class RotatedLinear(torch.nn.Module):
     """A linear layer whose weight is rotated along its inputs, behind the rotation of those inputs."""
 
-    def __init__(self, linear: torch.nn.Linear, scheme: RotationScheme) -> None:
+    def __init__(self, linear: torch.nn.Linear, rotation: torch.nn.Module) -> None:
         super().__init__()
-        self.rotation = OnlineRotation(scheme)
+        self.rotation = rotation
         self.linear = linear
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -122,11 +122,14 @@ def rotate_values_(layer: torch.nn.Module, base: Base, head: RotationScheme) -> 
         along_(value.bias, 0, lambda values: rotate(values, scheme))
 
 
-def rotate_down_(layer: torch.nn.Module, base: Base, scheme: RotationScheme) -> None:
-    """The down projection reads x Q, made at run time, with its weight rotated to match."""
+def rotate_down_(
+    layer: torch.nn.Module, base: Base, scheme: RotationScheme, rotation: torch.nn.Module | None = None
+) -> None:
+    """The down projection reads x Q, made at run time by `rotation`, with its weight rotated to match."""
     down = _linear(layer, base.family.down)
     along_(down.weight, 1, lambda values: rotate(values, scheme))
-    layer.set_submodule(base.family.down, RotatedLinear(down, scheme).train(down.training))
+    rotated = RotatedLinear(down, OnlineRotation(scheme) if rotation is None else rotation)
+    layer.set_submodule(base.family.down, rotated.train(down.training))
 
 
 def head_width(layer: torch.nn.Module, base: Base) -> int:

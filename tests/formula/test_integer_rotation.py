@@ -39,7 +39,8 @@ def test_torch_module_and_unit_agree(scheme, ratio):
     from algos.rotation.integers import QuantisedRotation
 
     torch = pytest.importorskip("torch")
-    module = QuantisedRotation(scheme, ratio, 1.0).eval()
+    module = QuantisedRotation(scheme).eval()
+    module.set_scales(ratio, 1.0)
     rows = random_rows(scheme.width, seed=scheme.width)
     unit = rotate_integers(module.rotation_scales, rows)
     assert np.array_equal(module.integers(torch.from_numpy(rows)).numpy(), unit)

@@ -241,3 +241,33 @@ def test_online_rotation_has_no_state():
     module = OnlineRotation(RotationScheme.full(16))
     assert not module.state_dict()
     assert "points=16" in repr(module)
+
+
+def test_integer_rotation_of_every_down_projection():
+    """Calibrated on data, the layers' rotations give the integers of the unit, and stay near the real ones."""
+    from accelsim.functional.rotation import rotate_integers
+
+    model = llama()
+    reference = outputs(model)[0]
+    report = compress_(model, RotationConfig(down="local", max_points=16, down_bits=8), [{"input_ids": IDS}])
+    assert any("on INT8" in change.change for change in report.changed)
+    seen = []
+    for layer in model.model.layers:
+        layer.mlp.down_proj.rotation.register_forward_hook(lambda m, given, made: seen.append((m, given[0], made)))
+    quantised = outputs(model)[0]
+    assert 0 < difference([reference], [quantised]) < 0.05
+    for module, given, made in seen:
+        input_scale, output_scale = module.scales.tolist()
+        integers = torch.floor(given / input_scale + 0.5).clamp(-127, 127).long().numpy()
+        assert np.array_equal(np.rint(made.numpy() / output_scale), rotate_integers(module.rotation_scales, integers))
+    module.load_state_dict(module.state_dict())
+    gradient = torch.ones(2, 80, dtype=torch.float64, requires_grad=True)
+    module.train()(gradient).sum().backward()
+    assert torch.allclose(gradient.grad, unrotate(torch.ones(2, 80, dtype=torch.float64), module.rotation_scheme))
+
+
+def test_integer_rotation_says_that_it_has_no_scales():
+    model = llama()
+    compress_(model, RotationConfig(down_bits=8))
+    with pytest.raises(ValueError, match="no scales yet"):
+        outputs(model)
