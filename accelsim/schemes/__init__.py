@@ -2,5 +2,6 @@
 
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
+from accelsim.schemes.quant import QuantScales, QuantScheme
 
-__all__ = ["PsumScales", "PsumScheme"]
+__all__ = ["PsumScales", "PsumScheme", "QuantScales", "QuantScheme"]
