@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from algos.apsq import ApsqConfig
     from algos.calibrate import calibrate_
     from algos.changes import CompressionReport, LayerChange
     from algos.compress import compress_, plan
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from algos.recipe import load_recipe, recipe_names
 
 _HOME = {
+    "ApsqConfig": "algos.apsq",
     "CompressionReport": "algos.changes",
     "LayerChange": "algos.changes",
     "QuantConfig": "algos.quant",
@@ -30,7 +32,8 @@ _HOME = {
 }
 
 __all__ = [
-    "CompressionReport", "LayerChange", "QuantConfig", "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
+    "ApsqConfig", "CompressionReport", "LayerChange", "QuantConfig",
+    "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
 ]  # fmt: skip
 
 

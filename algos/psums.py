@@ -11,20 +11,23 @@ FLOAT32_INTEGERS = 2**24
 
 
 class Psums(torch.nn.Module):
-    """Exact sums of left (..., m, k) x right (..., k, n), integers in floating tensors."""
+    """Exact sums of left (..., m, k) x right (..., k, n), integers in floating tensors.
+
+    `passes`, `start` and `end` are the layer's calibration, once its operands are calibrated.
+    """
 
     scheme: PsumScheme | None = None
-    calibration_passes = 0
+    passes = 0
 
     def forward(self, left: torch.Tensor, right: torch.Tensor, largest: int) -> torch.Tensor:
         """Sums (..., m, n), exact in eval mode; no product of two integers exceeds `largest`."""
         kind = left.dtype if self.training else exact_type(left.shape[-1] * largest)
         return torch.matmul(left.to(kind), right.to(kind))
 
-    def start_calibration(self, number: int) -> None:
+    def start(self, number: int) -> None:
         """Exact sums learn nothing."""
 
-    def end_calibration(self, number: int) -> None:
+    def end(self, number: int) -> None:
         """Exact sums learn nothing."""
 
 

@@ -39,7 +39,7 @@ def finish(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Op, ...], tuple[Unkn
 def _tensor(graph: Graph, key: int, ids: dict[int, str]) -> Tensor:
     stored = graph.tensors[key]
     view_of = None if stored.view_of is None else ids[stored.view_of]
-    return Tensor(ids[key], stored.kind, stored.shape, stored.bits, view_of)
+    return Tensor(ids[key], stored.kind, stored.shape, stored.bits, view_of, stored.quant)
 
 
 def _fold_rotations(graph: Graph) -> None:

@@ -15,6 +15,7 @@ from accelsim.errors import user_error
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import OpKind, VectorDims
 from workloads.aten import Call, by_last_axis, record_vector, tensors_in
+from workloads.compressed import NOTHING_QUANTISED, Quants, quants_of
 from workloads.graph import Graph, Node, Value
 from workloads.names import ALIASES, GATHERS, SHAPE_ONLY
 from workloads.products import PRODUCTS, record_product
@@ -76,7 +77,7 @@ class Watcher(TorchDispatchMode):
     def _see(self, name: str, args: tuple[object, ...], kwargs: dict[str, object], made: list[torch.Tensor]) -> None:
         graph = self.graph
         path = self._path
-        call = Call(graph, name, path, args, kwargs, made[0], self._psum(), self._is_causal())
+        call = Call(graph, name, path, args, kwargs, made[0], self._psum(), self._is_causal(), self._quants())
         reads = call.tensors()
         if name in SHAPE_ONLY or not any(graph.value(tensor).data for tensor in reads):
             if reads and name not in SHAPE_ONLY:
@@ -114,6 +115,9 @@ class Watcher(TorchDispatchMode):
     def _psum(self) -> PsumScheme | None:
         scheme = getattr(self._stack[-1][0], "psum_scheme", None) if self._stack else None
         return scheme if isinstance(scheme, PsumScheme) else None
+
+    def _quants(self) -> Quants:
+        return quants_of(self._stack[-1][0]) if self._stack else NOTHING_QUANTISED
 
     def _is_causal(self) -> bool:
         return bool(self._stack) and getattr(self._stack[-1][0], "is_causal", False) is True

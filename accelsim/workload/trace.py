@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import PsumScheme, QuantScheme
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,8 @@ class Tensor:
     """One tensor: shape in elements, bits per element. Views are folded: `shape` is what is stored.
 
     `view_of` names the tensor that this one is a part of (one token's row, one third of a fused
-    QKV output); such a view has no storage of its own.
+    QKV output); such a view has no storage of its own. `quant` says how a compressed tensor is stored
+    in its `bits`.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Tensor:
     shape: tuple[int, ...]
     bits: int
     view_of: str | None = None
+    quant: QuantScheme | None = None
 
     @property
     def elements(self) -> int:

@@ -45,6 +45,8 @@ def _check_tensors(trace: Trace, tensors: dict[str, Tensor]) -> Iterator[Finding
         path = f"tensors[{number}]"
         if tensor.elements * tensor.bits > MAX_COUNT:
             yield Finding(f"{path}.shape", f"{tensor.elements} elements", f"keep its size below {MAX_COUNT} bits")
+        if tensor.quant is not None and tensor.quant.bits != tensor.bits:
+            yield Finding(f"{path}.quant.bits", f"{tensor.quant.bits}", f"the tensor's bits are {tensor.bits}")
         if tensor.view_of is None:
             continue
         if tensor.view_of not in tensors:

@@ -152,7 +152,9 @@ def _ascii(text: str) -> str:
 
 def _tensor(tensor: Tensor) -> dict[str, object]:
     fields: dict[str, object] = {"id": tensor.id, "kind": tensor.kind, "shape": tensor.shape, "bits": tensor.bits}
-    return fields | ({"view_of": tensor.view_of} if tensor.view_of is not None else {})
+    quant = None if tensor.quant is None else asdict(tensor.quant)
+    optional = {"view_of": tensor.view_of, "quant": quant}
+    return fields | {key: value for key, value in optional.items() if value is not None}
 
 
 def _phase(phase: Phase) -> str:

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import PsumScheme, QuantScheme
+from accelsim.schemes.quant import Granularity
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -46,15 +47,30 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class QuantModel(_Model):
+    bits: int
+    granularity: Granularity = "tensor"
+
+    @model_validator(mode="after")
+    def _possible(self) -> QuantModel:
+        self.build()
+        return self
+
+    def build(self) -> QuantScheme:
+        return QuantScheme(self.bits, self.granularity)
+
+
 class TensorModel(_Model):
     id: Text
     kind: TensorKind
     shape: Annotated[list[Extent], Field(max_length=16)]
     bits: Bits
     view_of: Text | None = None
+    quant: QuantModel | None = None
 
     def build(self) -> Tensor:
-        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of)
+        quant = None if self.quant is None else self.quant.build()
+        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, quant)
 
 
 class MatmulDimsModel(_Model):
@@ -196,6 +212,7 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     (): TraceModel,
     ("oracle",): OracleModel,
     ("tensors",): TensorModel,
+    ("tensors", "quant"): QuantModel,
     ("phases",): PhaseModel,
     ("unknown_ops",): UnknownOpModel,
     ("phases", "ops", "matmul"): MatmulOpModel,
