@@ -2,7 +2,8 @@
 
     y = (sums + round(bias / s)) s        s = s_x s_w, sums of integers q_x q_w as `algos.psums` has them
 
-Reduction order: the last axis of a linear layer's input; c, then r, then s of a convolution.
+Reduction order: the last axis of a linear layer's input; r, s, c of a convolution, c fastest, as arrays
+flatten it.
 """
 
 from __future__ import annotations
@@ -84,6 +85,11 @@ class QuantLinear(Product):
         if self._observed:
             self.activation_quantiser.observe(x)
             return self.exported(x)
+        sums, scale = self.integers(x)
+        return (sums * scale).to(x.dtype)
+
+    def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums with bias (..., out), which are integers, and the scale of each column."""
         with torch._C.DisableTorchFunction():  # these products are not an attention's own
             left, x_scale = self.activation_quantiser(_wide(x))
             right, w_scale = self.weight_quantiser(_wide(self._matrix()))
@@ -91,7 +97,7 @@ class QuantLinear(Product):
             scale = x_scale * w_scale.reshape(-1)
             if self.bias is not None:
                 sums = sums + round_half_up(_wide(self.bias) / scale)
-            return (sums * scale).to(x.dtype).reshape(*x.shape[:-1], right.shape[0])
+            return sums.reshape(*x.shape[:-1], right.shape[0]), scale
 
     def exported(self, x: torch.Tensor) -> torch.Tensor:
         """The one op it is."""
@@ -117,19 +123,25 @@ class QuantConv2d(Product):
         if self._observed:
             self.activation_quantiser.observe(x)
             return self.exported(x)
+        sums, scale = self.integers(x)
+        return (sums * scale).to(x.dtype)
+
+    def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums with bias (n, filters, p, q), which are integers, and the scale of each filter, (filters, 1, 1)."""
         with torch._C.DisableTorchFunction():
             image, x_scale = self.activation_quantiser(_wide(x))
             filters, w_scale = self.weight_quantiser(_wide(self.weight))
             padded = functional.pad(image, self._pads)
             columns = functional.unfold(padded, self.weight.shape[2:], self.dilation, 0, self.stride)
-            columns = columns.reshape(x.shape[0], self.groups, -1, columns.shape[-1])
-            rows = filters.reshape(self.groups, filters.shape[0] // self.groups, -1)
+            channels, taps = filters.shape[1], filters.shape[2] * filters.shape[3]
+            columns = columns.reshape(x.shape[0], self.groups, channels, taps, -1).transpose(2, 3).flatten(2, 3)
+            rows = filters.reshape(self.groups, -1, channels, taps).transpose(2, 3).flatten(2)
             sums = self.psums(rows.expand(x.shape[0], *rows.shape), columns, self._largest)
             scale = x_scale * w_scale.reshape(-1, 1)
             sums = sums.reshape(x.shape[0], filters.shape[0], -1)
             if self.bias is not None:
                 sums = sums + round_half_up(_wide(self.bias)[:, None] / scale)
-            return (sums * scale).to(x.dtype).reshape(x.shape[0], filters.shape[0], *self._positions(padded))
+            return sums.reshape(*sums.shape[:2], *self._positions(padded)), scale[..., None]
 
     def exported(self, x: torch.Tensor) -> torch.Tensor:
         """The one op it is."""
