@@ -71,14 +71,14 @@ def next_cell(record, walk_record, cells, first, below, lead, orders, order_size
 @no_type_check
 @numba.njit(cache=True)
 def try_tiles(
-    record, walk_record, halo_record, tiles, lead, order, order_size, inner_orders, slack, limit, looks, scratch, found
+    record, walk_record, halo, tiles, lead, order, order_size, inner_orders, slack, limit, looks, scratch, found
 ):  # fmt: skip
     """Count every mapping with one order of the tile loops and these tile sizes (n, dims).
 
     Orders of array pieces whose bound is not below the best x `slack` are left out. False once `limit`
     mappings have been counted, or `looks` bounds.
     """
-    t, w, halo, best = record[0], walk_record[0], halo_record[0], found[0]
+    t, w, best = record[0], walk_record[0], found[0]
     work, out, places = scratch[0].work, scratch[0].counts, scratch[0].places
     loop_dim, loop_step = np.zeros(MAX_LOOPS, np.int64), np.zeros(MAX_LOOPS, np.int64)
     codes = np.zeros(max(1, inner_orders.shape[0]), np.int64)

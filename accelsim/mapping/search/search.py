@@ -23,22 +23,21 @@ from typing import get_args
 import numpy as np
 
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.halo import halo_pairs
-from accelsim.mapping.placement import Infeasible, Spill, tile_bits
-from accelsim.mapping.problem import OPERANDS, Problem
+from accelsim.mapping.placement import Infeasible, Spill
+from accelsim.mapping.problem import Problem
 from accelsim.mapping.search.bound import prepare
 from accelsim.mapping.search.branch import branch, floor_bound
 from accelsim.mapping.search.explore import class_bound, next_cell, try_tiles
 from accelsim.mapping.search.halo_tables import halo_record, no_halo, overlaps
-from accelsim.mapping.search.nodes import best_mapping
+from accelsim.mapping.search.nested import search_nested
 from accelsim.mapping.search.orders import Orders, orders_of
+from accelsim.mapping.search.outcome import MAPPINGS_PER_LOOK, checked_best, nothing_fits
 from accelsim.mapping.search.place import SAME
 from accelsim.mapping.search.result import Objective, SearchResult, StopReason
 from accelsim.mapping.search.space import CELL, SCRATCH, WALK, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
-from accelsim.report.invariants import BrokenInvariant
 
 DEFAULT_BUDGET = 300_000
 """Mappings counted before the search settles for the best so far."""
@@ -47,8 +46,6 @@ MAX_CELLS, TABLE = 400_000, 2**20
 TILES_AT_ONCE = 4096
 NODES_PER_MAPPING = 40
 BOX_TILES = 8
-MAPPINGS_PER_LOOK = 8
-"""A bound takes about as long as so many mappings."""
 HALO_LOOKS = 512
 """What counting the input tiles of one pair of a conv's tile sizes takes of the budget."""
 
@@ -66,11 +63,14 @@ def search(
     `machine.array.dataflow` constrains the orders of array-sized pieces; `search` leaves them free.
     Deterministic: the budget counts mappings, not time. `tolerance` is how far (relative) from the best
     a mapping may be to count as proved; 0 asks for the very best. Infeasible names the memory in which
-    not even the smallest tile fits. ValueError for an unknown objective, a budget below 1 or a
+    not even the smallest tile fits. A conv whose loops are dims of their own is searched by `nested`.
+    ValueError for an unknown objective, a budget below 1 or a
     tolerance outside 0..1.
     """
     if objective not in get_args(Objective) or budget < 1 or not 0 <= tolerance < 1:
         raise ValueError(f"objective {objective!r}, budget {budget}, tolerance {tolerance}")
+    if problem.nested:
+        return search_nested(problem, machine, objective, spill, budget, tolerance)
     run = _Search(problem, machine, objective, spill, budget, tolerance)
     run.run()
     return run.result()
@@ -277,13 +277,8 @@ class _Search:
     def result(self) -> SearchResult | Infeasible:
         """What was found. BrokenInvariant if the kernels and the closed form disagree."""
         if not math.isfinite(self.score):
-            return self._nothing_fits()
-        mapping = best_mapping(self.problem, self.machine, self.widths, self.best)
-        cost = closed_form(self.problem, mapping, self.machine)
-        for name, theirs in (("energy_pj", cost.energy_pj), ("latency_fs", cost.latency_fs)):
-            mine = float(self.best[name][0])
-            if not math.isclose(mine, theirs, rel_tol=1e-9):
-                raise BrokenInvariant("mapping.search", f"{name} {mine}, by the closed form {theirs}: {mapping}")
+            return nothing_fits(self.problem, self.machine, self.spill, self.best, self.limit)
+        mapping, cost = checked_best(self.problem, self.machine, self.widths, self.best)
         stop: StopReason = "proved" if self.open_bound == math.inf else "budget"
         gap = max(0.0, 1 - min(self.open_bound / self.score, self.slack))
         return SearchResult(
@@ -296,23 +291,6 @@ class _Search:
             stop_reason=stop,
             counted=int(self.best["mappings"][0]),
         )
-
-    def _nothing_fits(self) -> Infeasible:
-        """The memory in which one value of an operand does not fit, or what the search ran out of."""
-        looks = int(self.best["looks"][0])
-        if looks * MAPPINGS_PER_LOOK >= self.limit:
-            return Infeasible(
-                "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
-            )
-        for operand in OPERANDS[:2] if self.spill == "bypass" else OPERANDS:
-            widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
-            demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
-            if demand > widest.capacity_bits:
-                lever = "raise its capacity_kib, or lower the psum scheme's group size"
-                return Infeasible(widest.name, demand, widest.capacity_bits, "bits", lever)
-        total = sum(memory.capacity_bits for memory in self.machine.memories)
-        lever = "raise the capacity of the memories, or let psums spill through their buffer"
-        return Infeasible("memories", total + 1, total, "bits at least", lever)
 
 
 def _few_trips(extent: int, width: int) -> list[int]:

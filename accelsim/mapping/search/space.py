@@ -112,11 +112,13 @@ PLACES = np.dtype(  # ways to store each operand
         ("energy_pj", _F, (3, MAX_PLACES)),
         ("dram_bits", _I, (3, MAX_PLACES)),
         ("edge_bits", _I, (3, MAX_PLACES)),  # of the tile that nothing overlaps
+        ("drain_bits", _I, (3, MAX_PLACES)),  # the same where there is one slot for outputs
         ("depth", _I, (3, MAX_PLACES)),  # loops above the innermost memory
         ("need_bits", _I, (3, MAX_PLACES, MAX_MEMORIES)),
         ("read_cycles", _F, (3, MAX_PLACES, MAX_MEMORIES)),
         ("write_cycles", _F, (3, MAX_PLACES, MAX_MEMORIES)),
         ("position", _I, (3, MAX_PLACES, MAX_LEVELS)),  # loops above each memory; -1: passed by
+        ("outermost", _I, (3, MAX_PLACES)),  # the memory next to DRAM; -1 none
     ]
 )
 
