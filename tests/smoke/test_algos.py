@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import copy
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -266,3 +268,17 @@ def test_algos_knows_only_schemes_and_errors() -> None:
                 and node.module.split(".")[0] in ("accelsim", "workloads")
             ):
                 assert node.module.startswith(("accelsim.schemes", "accelsim.errors")), f"{file.name}: {node.module}"
+
+
+def test_importing_imports_no_torch() -> None:
+    code = "import sys, algos; assert not {'torch', 'numba'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_model_without_weights_is_compressed() -> None:
+    """On the meta device, as large models are traced."""
+    with torch.device("meta"):
+        model, _ = MODELS["llama"]()
+        algos.compress_(model.eval(), APSQ)
+        trace = workloads.export_trace(model, [torch.zeros((1, 12), dtype=torch.long)], "prefill")
+    assert _schemes(trace, "model.layers.0.mlp.up_proj") == (QuantScheme(6), QuantScheme(4, "channel"), APSQ.scheme)
