@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from algos.apsq import ApsqConfig
+from algos.block_vq.config import BlockVqConfig
 from algos.gqa_lut.config import GqaLutConfig
 from algos.quant import QuantConfig
+from algos.rotation.config import RotationConfig
 from algos.scheme_config import SchemeConfig
+from algos.token_quant import TokenQuantConfig
 
-CONFIGS: dict[str, type[SchemeConfig]] = {config.name: config for config in (QuantConfig, ApsqConfig, GqaLutConfig)}
+CONFIGS: dict[str, type[SchemeConfig]] = {
+    config.name: config
+    for config in (
+        ApsqConfig,
+        BlockVqConfig,
+        GqaLutConfig,
+        QuantConfig,
+        RotationConfig,
+        TokenQuantConfig,
+    )
+}

@@ -18,6 +18,7 @@ from workloads.aten import tensors_in
 from workloads.compressed import as_exported
 from workloads.finish import finish
 from workloads.graph import BIAS_BITS, Graph, Widths
+from workloads.one_op import rotations_left_out
 from workloads.watch import Watcher, bind_inputs, eager_attention
 
 EXPORTER_VERSION = 1
@@ -117,6 +118,7 @@ def _oracle(model: torch.nn.Module, inputs: Inputs, named: Mapping[str, object],
         with (
             torch.no_grad(),
             as_exported(model),
+            rotations_left_out(model) as rotations,
             eager_attention(),
             _experts_batched(config if by_expert else None),
             counter,
@@ -124,7 +126,8 @@ def _oracle(model: torch.nn.Module, inputs: Inputs, named: Mapping[str, object],
             _call(model, inputs, named)
     except (RuntimeError, NotImplementedError, UserError) as error:
         return Oracle(None, f"{method}: could not run ({type(error).__name__})")
-    return Oracle(counter.get_total_flops() // 2, method)
+    left_out = ", run-time rotations left out" if rotations else ""
+    return Oracle(counter.get_total_flops() // 2, method + left_out)
 
 
 @contextmanager

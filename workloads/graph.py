@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from accelsim.schemes import LutScheme, PsumScheme, QuantScheme
+from accelsim.schemes import CodebookScheme, LutScheme, PsumScheme, QuantScheme, RotationScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, OpKind, TensorKind, VectorDims
 
 BIAS_BITS = 32
@@ -38,6 +38,7 @@ class Node:
     causal: bool = False
     label: str = ""
     luts: tuple[LutScheme, ...] = ()
+    rotation: RotationScheme | None = None
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Stored:
     name: str
     view_of: int | None = None
     quant: QuantScheme | None = None
+    codebook: CodebookScheme | None = None
 
     @property
     def elements(self) -> int:

@@ -18,6 +18,7 @@ from workloads.aten import Call, by_last_axis, record_vector, tensors_in
 from workloads.compressed import NOTHING_QUANTISED, Quants, quants_of
 from workloads.graph import Graph, Node, Value
 from workloads.names import ALIASES, GATHERS, SHAPE_ONLY
+from workloads.one_op import is_one_op, record
 from workloads.products import PRODUCTS, record_product
 
 # Modules written out in several aten ops that a chip runs as one: class name, kind, function.
@@ -143,7 +144,7 @@ class Watcher(TorchDispatchMode):
             own = parent  # the plain layer that a compressed one runs in its place
         path = self._paths.get(id(module), own)
         self._stack.append((module, path))
-        if self._composite is None and _composite(module) and len(tensors_in(args)) == 1:
+        if self._composite is None and (is_one_op(module) or _composite(module)) and len(tensors_in(args)) == 1:
             self._composite = module
 
     def _leave(self, module: torch.nn.Module, args: object, result: object) -> None:
@@ -155,10 +156,13 @@ class Watcher(TorchDispatchMode):
         self._stack.pop()
 
     def _record_composite(self, module: torch.nn.Module, args: list[torch.Tensor], results: list[torch.Tensor]) -> None:
-        found = _composite(module)
-        assert found is not None
         if len(results) != 1:  # it failed on the way; the exception tells
             return
+        if is_one_op(module):
+            record(self.graph, module, self._path, args[0], results[0])
+            return
+        found = _composite(module)
+        assert found is not None
         kind, function = found
         gains = list(module.parameters(recurse=False))
         dims = by_last_axis(results[0])

@@ -41,6 +41,7 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
             (*((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs), *_tables(op)),
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
             op.luts,
+            op.rotation,
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)

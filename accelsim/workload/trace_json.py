@@ -153,7 +153,8 @@ def _ascii(text: str) -> str:
 def _tensor(tensor: Tensor) -> dict[str, object]:
     fields: dict[str, object] = {"id": tensor.id, "kind": tensor.kind, "shape": tensor.shape, "bits": tensor.bits}
     quant = None if tensor.quant is None else asdict(tensor.quant)
-    optional = {"view_of": tensor.view_of, "quant": quant}
+    codebook = None if tensor.codebook is None else tensor.codebook.to_dict()
+    optional = {"view_of": tensor.view_of, "quant": quant, "codebook": codebook}
     return fields | {key: value for key, value in optional.items() if value is not None}
 
 
@@ -168,7 +169,9 @@ def _op(op: Op) -> dict[str, object]:
     fields |= {"inputs": op.inputs, "outputs": op.outputs}
     psum = None if op.psum is None else asdict(op.psum)
     luts = [scheme.to_dict() for scheme in op.luts]
-    optional = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum, "luts": luts}
+    rotation = None if op.rotation is None else op.rotation.to_dict()
+    optional: dict[str, object] = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum}
+    optional |= {"luts": luts, "rotation": rotation}
     return fields | {key: value for key, value in optional.items() if value}
 
 
