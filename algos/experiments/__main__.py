@@ -15,7 +15,9 @@ from accelsim.errors import UserError, did_you_mean
 @click.argument("name", required=False)
 @click.option("--seed", default=0, show_default=True, help="Seed of the weights, the data order and the search.")
 @click.option("--output", type=click.Path(path_type=Path), help="Result file [default: results/NAME.csv here].")
-@click.option("--scratch", type=click.Path(path_type=Path), help="Snapshots of a training [default: build/experiments].")
+@click.option(
+    "--scratch", type=click.Path(path_type=Path), help="Snapshots of a training [default: build/experiments]."
+)
 @click.option("--threads", default=1, show_default=True, help="Threads that torch may use.")
 def main(name: str | None, seed: int, output: Path | None, scratch: Path | None, threads: int) -> None:
     """Run the experiment NAME and write its table; without NAME, list the experiments."""

@@ -50,7 +50,15 @@ def load() -> BertModel:
 def tokens(sentences: Sequence[str]) -> list[Mapping[str, torch.Tensor]]:
     """Batches of `input_ids` and `attention_mask`, shape (batch, longest), in the order of the sentences."""
     return [
-        dict(_tokenizer()(list(sentences[start : start + BATCH]), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
+        dict(
+            _tokenizer()(
+                list(sentences[start : start + BATCH]),
+                padding=True,
+                truncation=True,
+                max_length=MAX_TOKENS,
+                return_tensors="pt",
+            )
+        )
         for start in range(0, len(sentences), BATCH)
     ]
 
