@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from algos.experiments import byte_lm_target, digits_vit
 from algos.experiments.registry import Row, Run
 from algos.experiments.schemes import APSQ, PLAIN
 from algos.experiments.subjects import SUBJECTS
-from algos.experiments.training import LossOfStep, train, tuning_optimizers
+from algos.experiments.training import CurvePoint, LossOfStep, train, tuning_optimizers
 
 STEPS = {"digits_vit": 600, "byte_lm_target": 100}
 TUNED_BATCH = 2
@@ -35,23 +36,13 @@ def tuned(model: str, scheme: str) -> Callable[[Run], Sequence[Row]]:
         steps = STEPS[model]
         curve = train(network, _loss_of(model, network, run.seed), steps, tuning_optimizers(network), cell)
         after = subject.score(network.eval())
-        metrics = tuple(before)
-        first: Row = {"model": model, "scheme": scheme, "step": 0, "train_loss_nats": "", "cpu_s": "0.0"} | {
-            key: f"{before[key]:.5f}" for key in metrics
-        }
-        points = curve[len(curve) // CURVE_POINTS - 1 :: max(1, len(curve) // CURVE_POINTS)]
-        later: list[Row] = [
-            {
-                "model": model,
-                "scheme": scheme,
-                "step": point.step,
-                "train_loss_nats": f"{point.loss:.5f}",
-                "cpu_s": f"{point.cpu_s:.1f}",
-            }
-            | {key: f"{after[key]:.5f}" if point is points[-1] else "" for key in metrics}
-            for point in points
+        empty = dict.fromkeys(before, "")
+        stride = max(1, len(curve) // CURVE_POINTS)
+        return [
+            _row(model, scheme, CurvePoint(0, math.nan, 0.0), _texts(before)),
+            *(_row(model, scheme, point, empty) for point in curve[-1 - stride :: -stride][::-1]),
+            _row(model, scheme, curve[-1], _texts(after)),
         ]
-        return [first, *later]
 
     return run
 
@@ -60,6 +51,21 @@ def every_cell(model: str) -> Callable[[Run], Sequence[Row]]:
     """All cells one after the other, W8A8 with exact psums trained alike for a fair comparison."""
     schemes = [scheme for scheme in PLAIN | APSQ if scheme != "fp32"]
     return lambda run: [row for scheme in schemes for row in tuned(model, scheme)(run)]
+
+
+def _row(model: str, scheme: str, point: CurvePoint, scores: Mapping[str, str]) -> Row:
+    return {
+        "model": model,
+        "scheme": scheme,
+        "step": point.step,
+        "train_loss_nats": "" if point.step == 0 else f"{point.loss:.5f}",
+        "cpu_s": f"{point.cpu_s:.1f}",
+        **scores,
+    }
+
+
+def _texts(scores: Mapping[str, float]) -> dict[str, str]:
+    return {key: f"{value:.5f}" for key, value in scores.items()}
 
 
 def _loss_of(model: str, network: torch.nn.Module, seed: int) -> LossOfStep:

@@ -11,7 +11,7 @@ from algos.experiments.registry import Row, Run
 from algos.experiments.training import Rates, pretraining_optimizers, train
 from algos.trained import byte_lm, checkpoint
 
-STEPS = 1500
+STEPS = 700
 RATES = Rates(hidden=1e-2, other=4e-3)
 
 

@@ -7,7 +7,7 @@ from algos.experiments.registry import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
     "byte_lm_target": Experiment(byte_lm_target.run, "train the byte-level language model (40 CPU-minutes)"),
-    "byte_lm_draft": Experiment(byte_lm_draft.run, "train the language model's draft (10 CPU-minutes)"),
+    "byte_lm_draft": Experiment(byte_lm_draft.run, "train the language model's draft (5 CPU-minutes)"),
     "digits_vit": Experiment(digits_vit.run, "train the vision transformer on digits (2 CPU-minutes)"),
     "baselines": Experiment(post_training.baselines, "every model in FP32 and W8A8"),
     **{

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def train(
     every = max(1, steps // CURVE_POINTS)
     for step in run.track(range(first, steps), steps, first):
         loss = loss_of(step)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
@@ -117,6 +117,7 @@ class _State:
             "curve": [asdict(point) for point in curve],
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
         }
         temporary = self.path.with_suffix(".part")
         torch.save(data, temporary)
@@ -130,9 +131,8 @@ class _State:
         self.model.load_state_dict(data["model"])
         for optimizer, saved in zip(self.optimizers, data["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        for schedule in self.schedules:
-            schedule.last_epoch = data["step"] - 1
-            schedule.step()
+        for schedule, saved in zip(self.schedules, data["schedules"], strict=True):
+            schedule.load_state_dict(saved)
         return [CurvePoint(**point) for point in data["curve"]], data["step"]
 
 
