@@ -31,6 +31,8 @@ from algos.psums import FLOAT32_INTEGERS, Psums
 from algos.quant import QuantConfig
 
 MAX_SHIFT = 24
+TURNED_ROWS = 64
+"""From so many rows on, a transposed right operand is not copied: the rows become the columns of the pass."""
 SAMPLED_ROWS = 64
 """Rows that calibration keeps of each batch and layer, evenly spaced; four times as many columns."""
 CLAMPING_SHIFTS = 4
@@ -116,12 +118,14 @@ class ApsqPsums(Psums):
         shifts = self._shifts(steps)
         bound = self.tile * largest + self.group_size * self.qmax * 2 ** int(max(shifts))
         kind = torch.float32 if bound <= FLOAT32_INTEGERS // 2 else torch.float64
-        batch, m, n = left.shape[:-2], left.shape[-2], right.shape[-1]
+        turned = right.mT.is_contiguous() and left.shape[-2] >= TURNED_ROWS  # a weight as it is stored
+        first, second = (right.mT, left.mT) if turned else (left, right)
         sums = _Apsq.apply(
-            left.reshape(-1, m, left.shape[-1]).to(kind), right.reshape(-1, *right.shape[-2:]).to(kind),
+            first.reshape(-1, *first.shape[-2:]).to(kind), second.reshape(-1, *second.shape[-2:]).to(kind),
             self.log2_scale[:steps], self.tile, self.group_size, self.qmax,
         )  # fmt: skip
-        result: torch.Tensor = sums.reshape(*batch, m, n)
+        sums = sums.reshape(*left.shape[:-2], *sums.shape[-2:])
+        result: torch.Tensor = sums.mT if turned else sums
         return result
 
     def _shifts(self, steps: int) -> list[float]:

@@ -16,16 +16,17 @@ SMALLEST = 1e-12
 
 
 class Quantiser(torch.nn.Module):
-    """Integers of a tensor under a scheme; `scale` is learned, one number or one per first-axis channel.
+    """Integers of a tensor under a scheme, with one scale or one per first-axis channel.
 
-    Until calibrated (`observe`, `settle`) the scale is NaN and a forward raises ValueError.
+    log2 of the scale is what is learned, so that an optimiser's step is relative to it. Until calibrated
+    (`observe`, `settle`) it is NaN and a forward raises ValueError.
     """
 
     def __init__(self, scheme: QuantScheme, channels: int = 1, device: torch.device | None = None) -> None:
         super().__init__()
         self.scheme = scheme
         shape = (channels,) if scheme.granularity == "channel" else ()
-        self.scale = torch.nn.Parameter(torch.full(shape, math.nan, device=device))
+        self.log2_scale = torch.nn.Parameter(torch.full(shape, math.nan, device=device))
         self._largest: torch.Tensor | None = None
         self.ready = False
 
@@ -40,12 +41,17 @@ class Quantiser(torch.nn.Module):
         scale = self.scale.to(x.dtype)
         if self.training:
             scale = _scaled_gradient(scale, 1 / math.sqrt(x.numel() / scale.numel() * qmax))
-        scale = scale.clamp_min(SMALLEST).reshape(self._shape(x))
+        scale = scale.reshape(self._shape(x))
         return round_half_up(torch.clamp(x / scale, -qmax, qmax)), scale
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """s: one number, or (channels,)."""
+        return torch.exp2(self.log2_scale)
 
     def observe(self, x: torch.Tensor) -> None:
         """Widen the range to what x holds."""
-        axes = tuple(range(1, x.dim())) if self.scale.dim() else tuple(range(x.dim()))
+        axes = tuple(range(1, x.dim())) if self.log2_scale.dim() else tuple(range(x.dim()))
         largest = x.detach().abs().amax(axes) if axes else x.detach().abs()
         self._largest = largest if self._largest is None else torch.maximum(self._largest, largest)
 
@@ -54,7 +60,7 @@ class Quantiser(torch.nn.Module):
         if self._largest is None:
             raise ValueError("the layer saw no data")
         with torch.no_grad():
-            self.scale.copy_((self._largest / self.scheme.qmax).clamp_min(SMALLEST))
+            self.log2_scale.copy_((self._largest / self.scheme.qmax).clamp_min(SMALLEST).log2())
         self._largest, self.ready = None, True
 
     def scales(self) -> QuantScales:
@@ -62,11 +68,11 @@ class Quantiser(torch.nn.Module):
         return QuantScales(self.scheme, tuple(float(scale) for scale in self.scale.detach().reshape(-1).double()))
 
     def _shape(self, x: torch.Tensor) -> tuple[int, ...]:
-        return (-1, *(1 for _ in range(x.dim() - 1))) if self.scale.dim() else ()
+        return (-1, *(1 for _ in range(x.dim() - 1))) if self.log2_scale.dim() else ()
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *rest: object) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self.ready = self.scale.is_meta or not bool(self.scale.isnan().any())
+        self.ready = self.log2_scale.is_meta or not bool(self.log2_scale.isnan().any())
 
 
 class _Round(torch.autograd.Function):

@@ -5,7 +5,8 @@
 
 The units are the array (its pieces and, per instruction, its pipeline; a systolic array's folds), the
 psum engine, and each port of each memory with all words that cross it. The edge is the time that
-nothing can hide: the first input tiles on their way in and the last output tile on its way out. The
+nothing can hide: the first input tiles on their way in and the last output tile on its way out; every
+output tile where there is one slot for them, which the array has to wait for. The
 engine replays the winner instruction by instruction; what waits for what inside an op is only there.
 """
 
@@ -47,7 +48,7 @@ def closed_form(problem: Problem, mapping: Mapping, machine: Machine) -> ClosedF
     dram_bits = sum(flow.bits_moved for flow in flows if flow.block == machine.dram.name)
     fs_per_bit = float(machine.dram.fs_per_byte / 8)
     busy_fs = max(_array_cycles(problem, mapping, machine), _port_cycles(flows, machine)) * machine.period_fs
-    edge_fs = _edge_bits(problem, mapping, machine) * fs_per_bit
+    edge_fs = _edge_bits(problem, mapping, machine, flows) * fs_per_bit
     latency_fs = 2 * machine.dram.latency_fs + max(busy_fs + edge_fs, dram_bits * fs_per_bit)
     leakage_pj_per_fs = math.fsum(block.leakage_mw.value for block in machine.blocks()) * 1e-6
     return ClosedForm(dynamic_pj + leakage_pj_per_fs * latency_fs, latency_fs)
@@ -142,12 +143,16 @@ def _port_cycles(flows: Sequence[Flow], machine: Machine) -> float:
     return busiest
 
 
-def _edge_bits(problem: Problem, mapping: Mapping, machine: Machine) -> int:
-    """DRAM bits of the largest tile of each operand as it crosses the pins."""
+def _edge_bits(problem: Problem, mapping: Mapping, machine: Machine, flows: Sequence[Flow]) -> int:
+    """DRAM bits of the largest tile of each operand as it crosses the pins; of all outputs that have one slot."""
     total = 0
     bits = {"ifmap": problem.ifmap_bits, "weight": problem.weight_bits, "output": problem.ofmap_bits}
     for operand in OPERANDS:
-        names = [memory.name for memory in machine.chain(operand) if mapping.store(operand, memory.name)]
-        loops = mapping.loops_above(operand, names[0]) if names else mapping.loops
-        total += machine.dram.moved_bits(tiling(problem, operand, loops).largest * bits[operand])
+        used = [store for memory in machine.chain(operand) if (store := mapping.store(operand, memory.name))]
+        loops = mapping.loops_above(operand, used[0].level) if used else mapping.loops
+        edge = machine.dram.moved_bits(tiling(problem, operand, loops).largest * bits[operand])
+        if operand == "output" and used and not used[0].double_buffered:
+            outputs = (flow for flow in flows if flow.block == machine.dram.name and flow.operand in ("psum", "ofmap"))
+            edge = max(edge, sum(flow.bits_moved for flow in outputs))
+        total += edge
     return total

@@ -257,10 +257,11 @@ def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
     array = spec.array
     if spec.mapping.tiles == "searched" and array.kind == "pe_grid":
         yield Clash(("mapping", "tiles"), "a pe_grid's mappings are not searched", "use placed")
-    searched = spec.mapping.tiles == "searched" or array.dataflow == "search"
-    if searched and array.kind != "pe_grid" and array.spatial_reduction == "nested":
-        found = "the search walks convs by flattened pixels and taps, not nested"
-        yield Clash(("array", "spatial_reduction"), found, "use flatten_crs or channels_only")
+    fixed = spec.mapping.tiles == "searched" and array.dataflow != "search"
+    if fixed and array.kind != "pe_grid" and array.spatial_reduction == "nested":
+        found = f"nested convs are searched in any loop order, and {array.dataflow} asks for some"
+        fix = "use flatten_crs or channels_only, or dataflow: search on an adder_tree"
+        yield Clash(("array", "spatial_reduction"), found, fix)
 
 
 RULES: tuple[Rule, ...] = (

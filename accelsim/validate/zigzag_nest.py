@@ -31,14 +31,6 @@ def problem_of(layer: str) -> Problem:
     return conv_problem(dims, *widths, psum, "nested")
 
 
-def flat_problem_of(layer: str) -> Problem:
-    """The same with the pixels of a conv as one loop and its reduction as another, which the search walks."""
-    dims, widths, psum = LAYERS[layer], (INPUT_BITS, INPUT_BITS, OUTPUT_BITS), PsumScheme(OUTPUT_BITS)
-    if isinstance(dims, MatmulDims):
-        return matmul_problem(dims, *widths, psum)
-    return conv_problem(dims, *widths, psum, "flatten_crs")
-
-
 def nest_of(record: Record, problem: Problem, machine: Machine) -> Mapping:
     """The recorded mapping of this problem."""
     ours = GEMM_DIMS if problem.conv is None else CONV_DIMS

@@ -28,7 +28,8 @@ def _case(rng: random.Random) -> tuple[ApsqPsums, torch.Tensor, torch.Tensor, fl
     log2 = torch.tensor([fitting + rng.uniform(-1.5, 2.0) for _ in range(steps)])
     psums.log2_scale, psums.ready = torch.nn.Parameter(log2), True
     left = torch.randint(-127, 128, (*batch, m, k)).double()
-    right = torch.randint(-127, 128, (*batch, k, n)).double()
+    right = torch.randint(-127, 128, (*batch, n, k)).double().mT  # as a linear layer stores its weight
+    right = right if rng.random() < 0.5 else right.contiguous()
     return psums, left, right, 2.0 ** (bits - 1) - 1
 
 

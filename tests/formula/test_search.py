@@ -43,10 +43,6 @@ def check_best(problem: Problem, machine: Machine, objective: str, stationary: i
         assert isinstance(found, Infeasible)
         return False
     assert isinstance(found, SearchResult), best
-    if problem.extent("g") > 1:  # not every order of four tile loops is tried, and the search says so
-        assert not found.proved
-        assert score(found, objective) >= best.score * (1 - 1e-9)
-        return True
     assert score(found, objective) == pytest.approx(best.score, rel=1e-9), best
     assert found.proved
     assert found.stop_reason == "proved"

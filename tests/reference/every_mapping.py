@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.problem import Problem
-from tests.reference.nest_walk import COUNTS, DIMS, FORMAT, MAX_LOOPS, OUTPUT, RELEVANT, bursts, walk, words
+from tests.reference.nest_walk import COUNTS, DIMS, FORMAT, MAX_LOOPS, NO_WINDOWS, OUTPUT, RELEVANT, bursts, walk, words
 
 OBJECTIVES = ("energy", "latency", "edp")
 Loops = tuple[tuple[str, int], ...]
@@ -81,7 +81,7 @@ def best_of_all(problem: Problem, machine: Machine, objective: str, stationary: 
     That is, the loops over array pieces whose dims do not select an element of that operand stand
     inside all others.
     """
-    extents, widths, form, prices = _numbers(problem, machine)
+    extents, widths, form, prices = numbers(problem, machine)
     best, scratch = np.zeros(1, BEST), np.zeros(1, COUNTS)
     best["score"] = np.inf
     split = _ordered_subsets([d for d in range(1, 5) if extents[d] > 1])
@@ -102,13 +102,16 @@ def best_of_all(problem: Problem, machine: Machine, objective: str, stationary: 
 def walked_cost(
     problem: Problem, machine: Machine, loops: Loops, positions: Positions
 ) -> tuple[float, float, tuple[int, int, int]]:
-    """Energy in pJ, time in fs and the bits asked of each buffer, of any nest with storage at any positions."""
-    extents, _, form, prices = _numbers(problem, machine)
+    """Energy in pJ, time in fs and the bits asked of each buffer, of any nest with storage at any positions.
+
+    Outputs have one slot.
+    """
+    extents, _, form, prices = numbers(problem, machine)
     dims = np.array([DIMS.index(dim) for dim, _ in loops], np.int64)
     steps = np.array([step for _, step in loops], np.int64)
     counts = np.zeros(1, COUNTS)
-    walk(extents, dims, steps, len(loops), form[0], RELEVANT, counts[0])
-    energy, latency = price(counts[0], len(loops), *positions, form[0], prices[0])
+    walk(extents, dims, steps, len(loops), form[0], RELEVANT, NO_WINDOWS, counts[0])
+    energy, latency = price(counts[0], len(loops), *positions, False, form[0], prices[0])
     i, w, o = (int(need(counts[0], len(loops), x, positions[x], form[0], prices[0])) for x in range(3))
     return float(energy), float(latency), (i, w, o)
 
@@ -127,15 +130,16 @@ def _rows(orders: list[tuple[int, ...]]) -> NDArray[np.int64]:
     return np.array([[*order, *[-1] * (5 - len(order))] for order in orders], np.int64)
 
 
-def _numbers(
+def numbers(
     problem: Problem, machine: Machine
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.void], NDArray[np.void]]:
     array = machine.array
     assert isinstance(array, AdderTree)
     assert len(machine.memories) == 3
     assert not problem.bias_values
-    extents = np.array([problem.extent(dim) for dim in DIMS], np.int64)
-    widths = np.array([1, 1, array.po, array.pci, array.pco], np.int64)
+    unrolled = {problem.row: array.po, problem.reduction[-1]: array.pci, problem.column: array.pco}
+    extents = np.array([extent for _, extent in problem.extents], np.int64)
+    widths = np.array([unrolled.get(dim, 1) for dim in problem.dims], np.int64)
     buffers = (machine.ifmap_buffer, machine.weight_buffer, machine.psum_buffer)
     dram, engine = machine.dram, machine.psum_engine
     form = np.zeros(1, FORMAT)
@@ -182,8 +186,11 @@ def need(counts, loops, x, p, form, prices):
 
 @no_type_check
 @numba.njit(cache=True)
-def price(counts, loops, i, w, o, form, prices):
-    """Energy and time with the input stored below `i` loops, the weight below `w`, the output below `o`."""
+def price(counts, loops, i, w, o, two_slots, form, prices):
+    """Energy and time with the input stored below `i` loops, the weight below `w`, the output below `o`.
+
+    Without `two_slots` for outputs the array waits until a tile is in DRAM before it begins the next.
+    """
     energy, bits, edge_bits, busy = prices.macs_pj, 0.0, 0.0, 0.0
     for x, p in ((0, i), (1, w), (2, o)):
         if x != OUTPUT:
@@ -196,7 +203,10 @@ def price(counts, loops, i, w, o, form, prices):
         energy += fills * prices.write_pj[x] + drains * prices.read_pj[x]
         busy = max(busy, fills * form.word_bits[x] / prices.write_bits_per_cycle[x])
         busy = max(busy, drains * form.word_bits[x] / prices.read_bits_per_cycle[x])
-        edge_bits += bursts(counts.largest[x, p] * form.bits[x], form.burst_bits)
+        edge = bursts(counts.largest[x, p] * form.bits[x], form.burst_bits)
+        if x == OUTPUT and not two_slots:
+            edge = max(edge, counts.moved_bits[x, p] + 2 * counts.psum_moved_bits[x, p])
+        edge_bits += edge
     energy += counts.requantised * prices.requantise_pj + counts.dequantised * prices.dequantise_pj
     energy += bits * prices.dram_pj_per_bit
     busy = max(busy, counts.requantised / prices.psums_per_cycle)
@@ -230,9 +240,9 @@ def every(extents, widths, tile_orders, piece_orders, objective, form, prices, r
             for b in range(piece_orders.shape[0]):
                 loops = _pieces(piece_orders[b], tile, widths, first, dims, steps)
                 if loops >= 0:
-                    walk(extents, dims, steps, loops, form, relevant, counts)
+                    walk(extents, dims, steps, loops, form, relevant, NO_WINDOWS, counts)
                     best.nests += 1
-                    _store_everywhere(counts, dims, steps, loops, first, objective, form, prices, relevant, best)
+                    store_everywhere(counts, dims, steps, loops, first, objective, form, prices, relevant, best)
             # The next tile sizes: counted up like the digits of a number.
             p = first - 1
             while p >= 0 and tile[dims[p]] == most[dims[p]]:
@@ -263,7 +273,7 @@ def _pieces(order, tile, widths, first, dims, steps):
 
 @no_type_check
 @numba.njit(cache=True)
-def _store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, prices, relevant, best):
+def store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, prices, relevant, best):
     fits = np.zeros((3, MAX_LOOPS + 1), np.bool_)
     for x in range(3):
         for p in range(loops + 1):
@@ -278,7 +288,8 @@ def _store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, p
                 if not (fits[0, i] and fits[1, w] and fits[2, o]) or max(i, w, o) < tile_loops:
                     continue
                 best.mappings += 1
-                energy, time = price(counts, loops, i, w, o, form, prices)
+                two_slots = 2 * need(counts, loops, OUTPUT, o, form, prices) <= prices.capacity_bits[OUTPUT]
+                energy, time = price(counts, loops, i, w, o, two_slots, form, prices)
                 score = energy if objective == 0 else time if objective == 1 else energy * time
                 if score < best.score:
                     best.score, best.energy_pj, best.latency_fs, best.loops = score, energy, time, loops

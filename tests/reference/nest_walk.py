@@ -18,6 +18,7 @@ RELEVANT = np.array([[1, 1, 1, 1, 0], [1, 0, 0, 1, 1], [1, 1, 1, 0, 1]], np.bool
 """Dims that select an element of the input, the weight and the output."""
 MAX_LOOPS = 10
 OUTPUT = 2
+NO_WINDOWS = np.zeros((0, 6), np.int64)
 
 COUNTS = np.dtype(
     [
@@ -60,20 +61,29 @@ def bursts(bits, burst_bits):
 
 @no_type_check
 @numba.njit(cache=True)
-def walk(extents, loop_dim, loop_step, loops, form, relevant, out):
-    """Fill the record `out` with the counts of a nest of `loops` loops, outermost first."""
+def walk(extents, loop_dim, loop_step, loops, form, relevant, windows, out):
+    """Fill the record `out` with the counts of a nest of `loops` loops, outermost first.
+
+    `windows` (axes, 6): the output and tap dims of each axis of a conv, stride, dilation, padding, size.
+    """
     _clear(out)
-    low = np.zeros((MAX_LOOPS + 1, 5), np.int64)
-    high = np.zeros((MAX_LOOPS + 1, 5), np.int64)
-    held_low = np.full((3, MAX_LOOPS + 1, 5), -1, np.int64)
-    held_high = np.full((3, MAX_LOOPS + 1, 5), -1, np.int64)
-    outputs = extents[0] * extents[1] * extents[2] * extents[4]
+    dims = extents.size
+    low = np.zeros((MAX_LOOPS + 1, dims), np.int64)
+    high = np.zeros((MAX_LOOPS + 1, dims), np.int64)
+    held_low = np.full((3, MAX_LOOPS + 1, dims), -1, np.int64)
+    held_high = np.full((3, MAX_LOOPS + 1, dims), -1, np.int64)
+    outputs = 1
+    for d in range(dims):
+        if relevant[OUTPUT, d]:
+            outputs *= extents[d]
     arrivals = np.zeros((MAX_LOOPS + 1, outputs), np.int64)
     tile_values = np.zeros(outputs, np.int64)
-    for d in range(5):
+    for d in range(dims):
         low[0, d], high[0, d] = 0, extents[d]
     start = np.zeros(MAX_LOOPS + 1, np.int64)
-    _arrive(0, loops, low[0], high[0], held_low, held_high, extents, form, relevant, arrivals, tile_values, out)
+    _arrive(
+        0, loops, low[0], high[0], held_low, held_high, extents, form, relevant, windows, arrivals, tile_values, out
+    )
     depth = 1
     while 1 <= depth <= loops:
         d = loop_dim[depth - 1]
@@ -82,12 +92,12 @@ def walk(extents, loop_dim, loop_step, loops, form, relevant, out):
             if depth >= 1:
                 start[depth] += loop_step[depth - 1]
             continue
-        for e in range(5):
+        for e in range(dims):
             low[depth, e], high[depth, e] = low[depth - 1, e], high[depth - 1, e]
         low[depth, d] = start[depth]
         high[depth, d] = min(start[depth] + loop_step[depth - 1], high[depth - 1, d])
         _arrive(
-            depth, loops, low[depth], high[depth], held_low, held_high, extents, form, relevant, arrivals,
+            depth, loops, low[depth], high[depth], held_low, held_high, extents, form, relevant, windows, arrivals,
             tile_values, out,
         )  # fmt: skip
         if depth < loops:
@@ -116,22 +126,48 @@ def _clear(out):
 
 @no_type_check
 @numba.njit(cache=True)
-def _arrive(depth, loops, low, high, held_low, held_high, extents, form, relevant, arrivals, tile_values, out):
+def _values(x, low, high, relevant, windows):
+    """Elements of a tile. Those of an input under a window are seen by outputs and taps together."""
+    values = np.int64(1)
+    for d in range(low.size):
+        apart = relevant[x, d]
+        for a in range(windows.shape[0] if x == 0 else 0):
+            apart = apart and d != windows[a, 0] and d != windows[a, 1]
+        if apart:
+            values *= high[d] - low[d]
+    for a in range(windows.shape[0] if x == 0 else 0):
+        row, tap, stride, dilation, padding, size = windows[a]
+        seen = np.zeros(size, np.bool_)
+        for p in range(low[row], high[row]):
+            for r in range(low[tap], high[tap]):
+                at = p * stride + r * dilation - padding
+                if 0 <= at < size:
+                    seen[at] = True
+        values *= seen.sum()
+    return values
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _arrive(depth, loops, low, high, held_low, held_high, extents, form, relevant, windows, arrivals, tile_values, out):
     """The walk enters what is below `depth` loops with the ranges low..high."""
     out.entries[depth] += 1
     for x in range(3):
-        same, values = True, np.int64(1)
-        for d in range(5):
+        same = True
+        for d in range(extents.size):
             if relevant[x, d]:
                 same = same and held_low[x, depth, d] == low[d] and held_high[x, depth, d] == high[d]
-                values *= high[d] - low[d]
                 held_low[x, depth, d], held_high[x, depth, d] = low[d], high[d]
         if same:
             continue
+        values = _values(x, low, high, relevant, windows)
         out.largest[x, depth] = max(out.largest[x, depth], values)
         out.least[x, depth] = min(out.least[x, depth], values)
         if x == OUTPUT:
-            at = ((low[0] * extents[1] + low[1]) * extents[2] + low[2]) * extents[4] + low[4]
+            at = 0
+            for d in range(extents.size):
+                if relevant[x, d]:
+                    at = at * extents[d] + low[d]
             if depth == loops:
                 tile_values[at] = values
             arrivals[depth, at] += 1

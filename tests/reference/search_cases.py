@@ -27,7 +27,7 @@ def search_case(
     while True:
         problem, widths = _problem(rng, shared), [rng.randint(1, 5) for _ in range(3)]
         if _walked(problem, widths) <= MOST_WALKED:
-            return problem, _machine(rng, widths, dataflow, smallest_bytes)
+            return problem, machine_of(rng, widths, dataflow, smallest_bytes)
 
 
 def _problem(rng: random.Random, shared: bool) -> Problem:
@@ -52,7 +52,8 @@ def _walked(problem: Problem, widths: list[int]) -> float:
     return total
 
 
-def _machine(rng: random.Random, widths: list[int], dataflow: str, smallest_bytes: int) -> Machine:
+def machine_of(rng: random.Random, widths: list[int], dataflow: str, smallest_bytes: int) -> Machine:
+    """An adder tree so wide along rows, reduction and columns, with buffers of some tens of bytes."""
     machine = _full_size(rng.choice([0.0, 2.0, 50.0]), rng.choice([0.1, 1.0, 8.0]), rng.choice([8, 16, 64]))
     assert isinstance(machine.array, AdderTree)
     po, pci, pco = widths

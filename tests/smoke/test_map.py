@@ -70,6 +70,21 @@ def test_replay_is_byte_identical(tmp_path: Path, sets: list[str]) -> None:
     assert (search is None) == (not sets)
 
 
+def test_replay_of_a_nested_conv(tmp_path: Path) -> None:
+    """Searched by rows, columns and taps: what `map` writes, `simulate --mapping` replays to the byte."""
+    sets = [*SEARCH, "--set", "arch.array.spatial_reduction=nested", "--set", "arch.mapping.search_budget=5000"]
+    layers = tmp_path / "layers.csv"
+    layers.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+        "conv, 31, 31, 3, 3, 32, 48, 2,\n"
+    )
+    searched, replayed, file = written(tmp_path, str(layers), *sets)
+    assert searched == replayed
+    search = json.loads(searched)["ops"][0]["search"]
+    assert (search["proved"], search["stop_reason"]) == (False, "budget")
+    assert "for p in chunks of" in file.read_text()
+
+
 def test_replay_of_bert_with_fusion_and_prefetch(tmp_path: Path) -> None:
     extra = ["--set", "arch.mapping.fusion=auto", "--set", "arch.mapping.prefetch=weights"]
     searched, replayed, _ = written(tmp_path, "bert_base", *SEARCH, *extra)
@@ -175,7 +190,7 @@ def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
     ("arch", "overrides", "says"),
     [
         ("row_stationary_12x14", {"arch.mapping.tiles": "searched"}, "pe_grid"),
-        ("apsq_edge_ws", {"arch.array.dataflow": "search", "arch.array.spatial_reduction": "nested"}, "nested"),
+        ("apsq_edge_ws", {"arch.mapping.tiles": "searched", "arch.array.spatial_reduction": "nested"}, "nested"),
         ("systolic_32x32", {"arch.array.dataflow": "search"}, "dataflow"),
         ("apsq_edge_ws", {"arch.mapping.search_budget": 0}, "search_budget"),
         ("apsq_edge_ws", {"arch.mapping.objective": "speed"}, "objective"),

@@ -94,6 +94,15 @@ def test_both_descriptions_of_the_accelerator_agree(machine: Machine) -> None:
     assert machine.peak_macs_per_cycle == 256
 
 
+def test_our_best_energy_is_no_worse(rows: list[Row]) -> None:
+    best = [row for row in rows if row.what == "best energy"]
+    assert len(best) == len(record_zigzag.LAYERS)
+    assert all(row.ok and row.tolerance_pct == 0 for row in best)
+    convs = [row.deviation_pct for row in best if row.case.startswith("conv")]
+    assert len(convs) == 5
+    assert min(convs) < -30
+
+
 @pytest.mark.oracles
 def test_zigzag_itself() -> None:
     pytest.importorskip("zigzag")

@@ -64,7 +64,7 @@ def _chunk_classes(t, d, loop_dim, loop_step, loops, work):
 @no_type_check
 @numba.njit(cache=True)
 def count_nest(t, halo, loop_dim, loop_step, loops, work, out):
-    """Fill `out` for the nest `loop_dim`, `loop_step` (loops,). `halo` is empty unless a conv's tiles overlap."""
+    """Fill `out` for the nest `loop_dim`, `loop_step` (loops,); `halo` (pairs,) counts if a conv's tiles overlap."""
     dims = t.dims
     for d in range(dims):
         _chunk_classes(t, d, loop_dim, loop_step, loops, work)
@@ -101,9 +101,10 @@ def _tiles(t, halo, x, out, p, loop_dim, loops, work):
     work.values[0], work.cuts[0], work.tiles[0] = 1, -1, 1
     joint = x == 0 and t.overlaps
     if joint:
-        kinds = _joint(halo, out, p, loop_dim, loops, work)
+        for pair in range(halo.size):
+            kinds = _joint(halo[pair], out, p, loop_dim, loops, kinds, work)
     for d in range(t.dims):
-        if not t.relevant[x, d] or (joint and (d == halo.row or d == halo.red)):
+        if not t.relevant[x, d] or (joint and _is_joint(halo, d)):
             continue
         row = out.depth[p, d]
         if row == 0:
@@ -125,26 +126,40 @@ def _tiles(t, halo, x, out, p, loop_dim, loops, work):
 
 @no_type_check
 @numba.njit(cache=True)
-def _joint(halo, out, prefix, loop_dim, loops, work):
-    """A conv's (pixel, reduction) tiles; their cuts count each dim's own loops."""
+def _is_joint(halo, d):
+    found = False
+    for pair in range(halo.size):
+        found = found or halo[pair].row == d or halo[pair].red == d
+    return found
+
+
+@no_type_check
+@numba.njit(cache=True)
+def _joint(halo, out, prefix, loop_dim, loops, kinds, work):
+    """Multiply the kinds of tiles by those of one pair of dims, whose cuts count each dim's own loops."""
     row_loops = out.depth[prefix, halo.row] if halo.row >= 0 else 0
     red_loops = out.depth[prefix, halo.red] if halo.red >= 0 else 0
     entry = row_loops * MAX_PER_DIM + red_loops
     first, last = halo.first[entry], halo.first[entry + 1]
-    for i in range(first, last):
+    for j in range(last - first - 1, -1, -1):  # the first kind last: it overwrites what the others read
+        at = first + j
         row, red, seen_row, seen_red = -1, -1, -1, -1
         for p in range(loops):
             if loop_dim[p] == halo.row:
                 seen_row += 1
-                if seen_row == halo.row_cut[i]:
+                if seen_row == halo.row_cut[at]:
                     row = p
             if loop_dim[p] == halo.red:
                 seen_red += 1
-                if seen_red == halo.red_cut[i]:
+                if seen_red == halo.red_cut[at]:
                     red = p
-        work.values[i - first], work.tiles[i - first] = halo.values[i], halo.count[i]
-        work.cuts[i - first] = max(row, red)
-    return last - first
+        cut = max(row, red)
+        for i in range(kinds):
+            to = j * kinds + i
+            work.values[to] = work.values[i] * halo.values[at]
+            work.tiles[to] = work.tiles[i] * halo.count[at]
+            work.cuts[to] = max(work.cuts[i], cut)
+    return kinds * (last - first)
 
 
 @no_type_check

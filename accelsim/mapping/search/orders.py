@@ -12,7 +12,7 @@ from accelsim.mapping.problem import Problem
 from accelsim.mapping.search.space import Ints
 from accelsim.mapping.search.tables import used_dims
 
-MAX_FREE_DIMS = 3
+MAX_FREE_DIMS = 4
 """Above it, only orders that keep the problem's own order of dims but for the innermost two are tried."""
 
 

@@ -56,6 +56,7 @@ def _price(t, out, loops, x, position, places):
         places.need_bits[x, way, m] = 0
         places.read_cycles[x, way, m], places.write_cycles[x, way, m] = 0.0, 0.0
     energy, inner, depth, innermost = 0.0, loops, 0, True
+    places.outermost[x, way] = -1
     for level in range(t.levels[x] - 1, -1, -1):
         p = position[level]
         if p < 0:
@@ -81,6 +82,7 @@ def _price(t, out, loops, x, position, places):
         places.write_cycles[x, way, m] = writes / t.write_rate[m]
         depth = max(depth, p)
         inner, innermost = p, False
+        places.outermost[x, way] = m
     bits = out.moved[x, inner]
     if x == 2:
         bits += 2 * out.psum_moved[inner]
@@ -92,6 +94,8 @@ def _price(t, out, loops, x, position, places):
     edge = out.largest[x, inner] * t.bits[x]
     places.edge_bits[x, way] = -(-edge // t.burst_bits) * t.burst_bits
     places.depth[x, way] = depth
+    is_kept = x == 2 and places.outermost[x, way] >= 0
+    places.drain_bits[x, way] = max(places.edge_bits[x, way], bits) if is_kept else places.edge_bits[x, way]
     for level in range(MAX_LEVELS):
         places.position[x, way, level] = position[level]
     places.number[x] += 1
@@ -149,7 +153,10 @@ def choose(t, out, loop_dim, loop_step, loops, tile_loops, places, objective, be
                 if not good:
                     continue
                 best.mappings += 1
-                edge_fs = (edge_bits + places.edge_bits[2, o]) * t.dram_fs_per_bit
+                m, edge = places.outermost[2, o], places.edge_bits[2, o]
+                if m >= 0 and need[m] + 2 * places.need_bits[2, o, m] > t.capacity_bits[m]:
+                    edge = places.drain_bits[2, o]  # one slot: the array waits until each tile has left
+                edge_fs = (edge_bits + edge) * t.dram_fs_per_bit
                 dram_fs = (bits + places.dram_bits[2, o]) * t.dram_fs_per_bit
                 fs = 2 * t.dram_latency_fs + max(cycles * t.period_fs + edge_fs, dram_fs)
                 energy = pj + places.energy_pj[2, o] + fs * t.leakage_pj_per_fs

@@ -8,7 +8,8 @@ from typing import Literal
 from accelsim.mapping.nest import Mapping
 
 Objective = Literal["energy", "latency", "edp"]
-StopReason = Literal["proved", "budget"]
+StopReason = Literal["proved", "budget", "orders"]
+"""Every mapping is known to be no better; the budget was spent; every loop order to start from was tried."""
 
 
 @dataclass(frozen=True)

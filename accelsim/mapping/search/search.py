@@ -23,31 +23,29 @@ from typing import get_args
 import numpy as np
 
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.halo import halo_pairs
-from accelsim.mapping.placement import Infeasible, Spill, tile_bits
-from accelsim.mapping.problem import OPERANDS, Problem
-from accelsim.mapping.search.explore import branch, class_bound, floor_bound, try_tiles
+from accelsim.mapping.placement import Infeasible, Spill
+from accelsim.mapping.problem import Problem
+from accelsim.mapping.search.bound import prepare
+from accelsim.mapping.search.branch import branch, floor_bound
+from accelsim.mapping.search.explore import class_bound, next_cell, try_tiles
 from accelsim.mapping.search.halo_tables import halo_record, no_halo, overlaps
-from accelsim.mapping.search.nodes import best_mapping
+from accelsim.mapping.search.nested import search_nested
 from accelsim.mapping.search.orders import Orders, orders_of
+from accelsim.mapping.search.outcome import MAPPINGS_PER_LOOK, checked_best, nothing_fits
 from accelsim.mapping.search.place import SAME
 from accelsim.mapping.search.result import Objective, SearchResult, StopReason
-from accelsim.mapping.search.space import SCRATCH, Floats, Ints, Record, no_best
+from accelsim.mapping.search.space import CELL, SCRATCH, WALK, Record, no_best
 from accelsim.mapping.search.tables import tables, used_dims
-from accelsim.report.invariants import BrokenInvariant
 
 DEFAULT_BUDGET = 300_000
 """Mappings counted before the search settles for the best so far."""
 DEFAULT_TOLERANCE = 2e-3
-FIRST_EXCESS, MOST_EXCESS, GROWTH = 1e-3, 1e6, 1.3
-MAX_CELLS = 400_000
+MAX_CELLS, TABLE = 400_000, 2**20
 TILES_AT_ONCE = 4096
 NODES_PER_MAPPING = 40
-BOX_TILES = 64
-MAPPINGS_PER_LOOK = 8
-"""A bound takes about as long as so many mappings."""
+BOX_TILES = 8
 HALO_LOOKS = 512
 """What counting the input tiles of one pair of a conv's tile sizes takes of the budget."""
 
@@ -65,11 +63,14 @@ def search(
     `machine.array.dataflow` constrains the orders of array-sized pieces; `search` leaves them free.
     Deterministic: the budget counts mappings, not time. `tolerance` is how far (relative) from the best
     a mapping may be to count as proved; 0 asks for the very best. Infeasible names the memory in which
-    not even the smallest tile fits. ValueError for an unknown objective, a budget below 1 or a
+    not even the smallest tile fits. A conv whose loops are dims of their own is searched by `nested`.
+    ValueError for an unknown objective, a budget below 1 or a
     tolerance outside 0..1.
     """
     if objective not in get_args(Objective) or budget < 1 or not 0 <= tolerance < 1:
         raise ValueError(f"objective {objective!r}, budget {budget}, tolerance {tolerance}")
+    if problem.nested:
+        return search_nested(problem, machine, objective, spill, budget, tolerance)
     run = _Search(problem, machine, objective, spill, budget, tolerance)
     run.run()
     return run.result()
@@ -92,11 +93,11 @@ class _Search:
         self.slack = 1 - max(tolerance, SAME)
         self.best = no_best()
         self.scratch = np.zeros(1, SCRATCH)
-        self.code = get_args(Objective).index(objective)
         self.open_bound = math.inf
-        trips = [_trips(extent) for extent in self.extents] or [[1]]
-        self.sizes = np.array([len(line) for line in trips], np.int64)
-        self.counts = np.array([line + [0] * (max(self.sizes) - len(line)) for line in trips], np.int64)
+        self.walk = np.zeros(1, WALK)
+        self.walk["objective"] = get_args(Objective).index(objective)
+        self.walk["most_nodes"] = budget * NODES_PER_MAPPING
+        prepare(self.t, self.walk)
         self.dims = used_dims(problem)
 
     @property
@@ -104,27 +105,22 @@ class _Search:
         return float(self.best["score"][0, 0])
 
     def run(self) -> None:
-        """Look at ever more cells until those looked at hold every one below the best; then at all their tiles."""
-        floor = floor_bound(self.t, self.orders.lead, self.orders.any_inner, self.code)
-        excess, going = FIRST_EXCESS, True
+        """Find a good mapping with few trips of each loop, then list every cell below it and look at all its tiles."""
+        floor = floor_bound(self.t, self.walk, self.orders.any_inner)
         self._stream()
         if floor >= self.score * self.slack:
             return
-        while True:
-            below = min(floor * (1 + excess), self.score * self.slack)
-            cells, bounds, complete = self._cells(below)
-            going = self._likely(cells, bounds)
-            if not going or not complete or below >= self.score * self.slack or excess > MOST_EXCESS:
-                break
-            excess *= GROWTH if len(cells) else 2
-        for cell, bound in zip(cells, bounds, strict=True):
-            if bound >= self.score * self.slack:
+        few = [_few_trips(extent, width) for extent, width in zip(self.extents, self.array_widths, strict=True)]
+        going = self._likely(self._cells(few)[0])
+        cells, complete = self._cells([_trips(extent) for extent in self.extents])
+        going = going and self._likely(cells)
+        cells.sort(order="bound", kind="stable")
+        for cell in cells:
+            if cell["bound"] >= self.score * self.slack:
                 break
             if not going or not self._try_all(cell):
-                self.open_bound = float(bound)
+                self.open_bound = float(cell["bound"])
                 break
-        if below < self.score * self.slack:
-            self.open_bound = min(self.open_bound, below)
         if not complete:
             self.open_bound = min(self.open_bound, floor)
 
@@ -135,44 +131,51 @@ class _Search:
             trips = [1] * len(self.extents)
             for d in order[:size]:
                 trips[d] = -(-self.extents[d] // self.array_widths[d])
-            self._try(np.array([*trips, number], np.int64), [
-                [-(-extent // trip)] for extent, trip in zip(self.extents, trips, strict=True)
-            ])  # fmt: skip
+            self._try(number, [[-(-extent // trip)] for extent, trip in zip(self.extents, trips, strict=True)])
 
-    def _likely(self, cells: Ints, bounds: Floats) -> bool:
-        """The tile sizes of each cell that pad least; False when the budget ran out."""
-        for cell, bound in zip(cells, bounds, strict=True):
-            if bound >= self.score * self.slack:
+    def _likely(self, cells: Record) -> bool:
+        """The tile sizes that pad least of each cell by rising bound; False when the budget ran out."""
+        orders, at = self.orders, -1
+        while True:
+            at = next_cell(
+                self.t, self.walk, cells, at + 1, self.score * self.slack, orders.lead, orders.outer,
+                orders.outer_sizes, orders.inner,
+            )  # fmt: skip
+            if at == len(cells):
                 return True
-            if not self._try(cell, self._few_tiles(cell)):
+            if not self._try(int(cells[at]["order"]), self._few_tiles(cells[at])):
                 return False
-        return True
 
-    def _cells(self, below: float) -> tuple[Ints, Floats, bool]:
-        """Cells with a bound under `below` by rising bound, and whether the list is whole."""
-        bounds = np.zeros(MAX_CELLS)
-        cells = np.zeros((MAX_CELLS, len(self.extents) + 1), np.int64)
+    def _cells(self, trips: Sequence[Sequence[int]]) -> tuple[Record, bool]:
+        """Cells of these trips that may hold something better by rising bound, and whether the list is whole."""
+        sizes = np.array([len(line) for line in trips], np.int64)
+        counts = np.zeros((len(trips), max(map(len, trips), default=1)), np.int64)
+        for d, line in enumerate(trips):
+            counts[d, : len(line)] = line
+        self.walk["below"] = self.score * self.slack
+        cells = np.zeros(MAX_CELLS, CELL)
         orders = self.orders
-        number, complete = branch(
-            self.t, self.counts, self.sizes, orders.lead, orders.outer, orders.outer_sizes, orders.any_inner,
-            orders.inner, self.code, below, bounds, cells, self.best, self.limit * NODES_PER_MAPPING,
+        complete = branch(
+            self.t, self.walk, counts, sizes, orders.lead, orders.outer, orders.outer_sizes, orders.any_inner,
+            orders.inner, cells, np.zeros(TABLE, np.int32),
         )  # fmt: skip
-        kept = np.flatnonzero(bounds[:number] < below)
-        kept = kept[np.argsort(bounds[kept], kind="stable")]
-        return cells[kept], bounds[kept], complete
+        listed = cells[: int(self.walk["number"][0])]
+        listed = listed[listed["bound"] < self.walk["below"]]
+        return listed[np.argsort(listed["bound"], kind="stable")], complete
 
-    def _try_all(self, cell: Ints) -> bool:
+    def _try_all(self, cell: Record) -> bool:
         """Every tile size of a cell, box by box: a box whose bound is not below the best holds nothing better."""
+        number = int(cell["order"])
         boxes = list(itertools.product(*self._classes(cell)))
         while boxes:
             box = boxes.pop()
             self.best["looks"] += 1
             if int(self.best["looks"][0]) * MAPPINGS_PER_LOOK >= self.limit:
                 return False
-            if self._box_bound(cell, box) >= self.score * self.slack:
+            if self._box_bound(number, box) >= self.score * self.slack:
                 continue
             if math.prod(end - at for at, end, _ in box) <= BOX_TILES:
-                if not self._try(cell, [range(at, end) for at, end, _ in box]):
+                if not self._try(number, [range(at, end) for at, end, _ in box]):
                     return False
                 continue
             widest = max(range(len(box)), key=lambda d: box[d][1] - box[d][0])
@@ -181,16 +184,25 @@ class _Search:
                 boxes.append((*box[:widest], part, *box[widest + 1 :]))
         return True
 
-    def _box_bound(self, cell: Ints, box: Sequence[tuple[int, int, int]]) -> float:
-        number, orders = int(cell[-1]), self.orders
+    def _box_bound(self, number: int, box: Sequence[tuple[int, int, int]]) -> float:
+        orders = self.orders
         low = np.array([part[0] for part in box], np.int64)
+        high = np.array([part[1] - 1 for part in box], np.int64)
         ragged = np.array([part[2] for part in box], np.int8)
         bound: float = class_bound(
-            self.t, low, ragged, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner, self.code
+            self.t,
+            self.walk,
+            low,
+            high,
+            ragged,
+            orders.lead,
+            orders.outer[number],
+            orders.outer_sizes[number],
+            orders.inner,
         )
         return bound
 
-    def _classes(self, cell: Ints) -> list[list[tuple[int, int, int]]]:
+    def _classes(self, cell: Record) -> list[list[tuple[int, int, int]]]:
         """Per dim the tile sizes as (first, past the last, whether the last chunk is at most an array wide)."""
         classes = []
         for extent, width, (low, high) in zip(self.extents, self.array_widths, self._ranges(cell), strict=True):
@@ -204,10 +216,10 @@ class _Search:
             classes.append([part for part in parts if part[0] < part[1]])
         return classes
 
-    def _try(self, cell: Ints, sizes: Sequence[Sequence[int]]) -> bool:
+    def _try(self, number: int, sizes: Sequence[Sequence[int]]) -> bool:
         """Every combination of tile sizes; False when the budget ran out."""
         if not overlaps(self.problem):
-            return self._count(cell, sizes, no_halo())
+            return self._count(number, sizes, no_halo())
         (pair,) = halo_pairs(self.problem)
         joint = [self.dims.index(dim) for dim in pair if dim in self.dims]
         for chosen in itertools.product(*(sizes[d] for d in joint)):
@@ -215,7 +227,7 @@ class _Search:
             steps = [self._steps(dim, tiles) for dim in pair]
             self.best["looks"] += HALO_LOOKS
             halo = halo_record(self.problem, self.dims, *steps)
-            if not self._count(cell, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
+            if not self._count(number, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
                 return False
         return True
 
@@ -231,23 +243,22 @@ class _Search:
                 left = step
         return tuple(steps)
 
-    def _count(self, cell: Ints, sizes: Sequence[Sequence[int]], halo: Record) -> bool:
+    def _count(self, number: int, sizes: Sequence[Sequence[int]], halo: Record) -> bool:
         combinations = itertools.product(*sizes)
         orders = self.orders
-        number = int(cell[-1])
         while True:
             block = list(itertools.islice(combinations, TILES_AT_ONCE))
             if not block:
                 return True
             tiles = np.array(block, np.int64).reshape(len(block), -1)
             going = try_tiles(
-                self.t, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number], orders.inner,
-                self.code, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
+                self.t, self.walk, halo, tiles, orders.lead, orders.outer[number], orders.outer_sizes[number],
+                orders.inner, self.slack, self.limit, self.limit // MAPPINGS_PER_LOOK, self.scratch, self.best,
             )  # fmt: skip
             if not going:
                 return False
 
-    def _few_tiles(self, cell: Ints) -> list[list[int]]:
+    def _few_tiles(self, cell: Record) -> list[list[int]]:
         """Per dim: the smallest tile of the cell, and the smallest and largest that fill the array."""
         sizes = []
         for extent, width, (low, high) in zip(self.extents, self.array_widths, self._ranges(cell), strict=True):
@@ -255,9 +266,9 @@ class _Search:
             sizes.append(sorted({low} | {size for size in aligned if low <= size <= min(high, extent)}))
         return sizes
 
-    def _ranges(self, cell: Ints) -> list[tuple[int, int]]:
+    def _ranges(self, cell: Record) -> list[tuple[int, int]]:
         lead = set(self.orders.lead.tolist())
-        trips = cell[:-1].tolist()
+        trips = cell["trips"].tolist()
         return [
             (self.array_widths[d],) * 2 if d in lead else _tile_range(extent, trips[d])
             for d, extent in enumerate(self.extents)
@@ -266,13 +277,8 @@ class _Search:
     def result(self) -> SearchResult | Infeasible:
         """What was found. BrokenInvariant if the kernels and the closed form disagree."""
         if not math.isfinite(self.score):
-            return self._nothing_fits()
-        mapping = best_mapping(self.problem, self.machine, self.widths, self.best)
-        cost = closed_form(self.problem, mapping, self.machine)
-        for name, theirs in (("energy_pj", cost.energy_pj), ("latency_fs", cost.latency_fs)):
-            mine = float(self.best[name][0])
-            if not math.isclose(mine, theirs, rel_tol=1e-9):
-                raise BrokenInvariant("mapping.search", f"{name} {mine}, by the closed form {theirs}: {mapping}")
+            return nothing_fits(self.problem, self.machine, self.spill, self.best, self.limit)
+        mapping, cost = checked_best(self.problem, self.machine, self.widths, self.best)
         stop: StopReason = "proved" if self.open_bound == math.inf else "budget"
         gap = max(0.0, 1 - min(self.open_bound / self.score, self.slack))
         return SearchResult(
@@ -286,27 +292,18 @@ class _Search:
             counted=int(self.best["mappings"][0]),
         )
 
-    def _nothing_fits(self) -> Infeasible:
-        """The memory in which one value of an operand does not fit, or what the search ran out of."""
-        looks = int(self.best["looks"][0])
-        if looks * MAPPINGS_PER_LOOK >= self.limit:
-            return Infeasible(
-                "mapping", looks, self.limit // MAPPINGS_PER_LOOK, "bounds of mappings", "raise mapping.search_budget"
-            )
-        for operand in OPERANDS[:2] if self.spill == "bypass" else OPERANDS:
-            widest = max(self.machine.chain(operand), key=lambda memory: memory.capacity_bits)
-            demand = tile_bits(self.problem, widest, operand, 1, self.problem.psum.group_size)
-            if demand > widest.capacity_bits:
-                lever = "raise its capacity_kib, or lower the psum scheme's group size"
-                return Infeasible(widest.name, demand, widest.capacity_bits, "bits", lever)
-        total = sum(memory.capacity_bits for memory in self.machine.memories)
-        lever = "raise the capacity of the memories, or let psums spill through their buffer"
-        return Infeasible("memories", total + 1, total, "bits at least", lever)
+
+def _few_trips(extent: int, width: int) -> list[int]:
+    """Trips of tiles of 1, 2, 3, 4, 6, 8, 12 ... array widths."""
+    steps = {j << e for j in (2, 3) for e in range(extent.bit_length())} | {1}
+    return sorted({1} | {-(-extent // (width * step)) for step in steps if width * step < extent})
 
 
 def _trips(extent: int) -> list[int]:
     """Every number of tiles that some tile size makes of an extent."""
-    return sorted({-(-extent // size) for size in range(1, extent + 1)})
+    root = math.isqrt(extent)
+    few = {-(-extent // size) for size in range(-(-extent // (root + 1)), extent + 1)}
+    return sorted(few | {-(-extent // size) for size in range(1, root + 2) if size <= extent})
 
 
 def _tile_range(extent: int, trips: int) -> tuple[int, int]:

@@ -31,6 +31,7 @@ TABLES = np.dtype(
         ("memories", _I),
         ("extents", _I, (MAX_DIMS,)),
         ("widths", _I, (MAX_DIMS,)),  # indices of each dim that the array takes at once
+        ("pieces", _I, (MAX_DIMS,)),  # of that width
         ("relevant", _B, (3, MAX_DIMS)),
         ("values", _I, (3,)),  # elements of each operand
         ("overlaps", _B),  # a conv's input tiles share elements
@@ -39,6 +40,11 @@ TABLES = np.dtype(
         ("per_word", _I, (3, MAX_LEVELS)),  # values per word (finished ones of the output); negative: words per value
         ("psum_per_word", _I, (MAX_LEVELS,)),
         ("bias_per_word", _I, (MAX_LEVELS,)),
+        (
+            "room",
+            _I,
+            (3, 2),
+        ),  # values of the largest tile that fits: alone or twice (inputs); finished or stored (output)
         ("read_pj", _F, (3, MAX_LEVELS)),  # energy of a word
         ("write_pj", _F, (3, MAX_LEVELS)),
         ("word_bits", _I, (MAX_MEMORIES,)),
@@ -106,11 +112,13 @@ PLACES = np.dtype(  # ways to store each operand
         ("energy_pj", _F, (3, MAX_PLACES)),
         ("dram_bits", _I, (3, MAX_PLACES)),
         ("edge_bits", _I, (3, MAX_PLACES)),  # of the tile that nothing overlaps
+        ("drain_bits", _I, (3, MAX_PLACES)),  # the same where there is one slot for outputs
         ("depth", _I, (3, MAX_PLACES)),  # loops above the innermost memory
         ("need_bits", _I, (3, MAX_PLACES, MAX_MEMORIES)),
         ("read_cycles", _F, (3, MAX_PLACES, MAX_MEMORIES)),
         ("write_cycles", _F, (3, MAX_PLACES, MAX_MEMORIES)),
         ("position", _I, (3, MAX_PLACES, MAX_LEVELS)),  # loops above each memory; -1: passed by
+        ("outermost", _I, (3, MAX_PLACES)),  # the memory next to DRAM; -1 none
     ]
 )
 
@@ -123,9 +131,37 @@ BEST = np.dtype(  # the best mapping so far
         ("loop_dim", _I, (MAX_LOOPS,)),
         ("loop_step", _I, (MAX_LOOPS,)),
         ("position", _I, (3, MAX_LEVELS)),
-        ("nodes", _I),  # of the walk over trips
         ("looks", _I),  # nests whose bound was worked out
         ("mappings", _I),  # counted
+    ]
+)
+
+CELL = np.dtype([("trips", _I, (MAX_DIMS,)), ("order", _I), ("bound", _F), ("base_pj", _F)])
+
+WALK = np.dtype(  # the loops and sizes whose bound is asked, and where the walk over cells stands (see `branch`)
+    [
+        ("objective", _I),
+        ("below", _F),  # bounds from here on are cut
+        ("number", _I),  # cells listed
+        ("nodes", _I),  # of all walks together
+        ("most_nodes", _I),
+        ("prices", _F, (3, 2)),
+        ("once_pj", _F),
+        ("cycles", _F),
+        ("floor_pj", _F),
+        ("order", _I),  # number of the loops' order, whose first loops are the batch's
+        ("first", _I),
+        ("size", _I),
+        ("outer", _I, (MAX_DIMS,)),
+        ("start", _I, (MAX_DIMS,)),  # of each loop's trips, those looked at
+        ("end", _I, (MAX_DIMS,)),
+        ("index", _I, (MAX_DIMS,)),
+        ("trips", _I, (MAX_DIMS,)),
+        ("low", _I, (MAX_DIMS,)),  # smallest tile with so many trips
+        ("pieces", _I, (MAX_DIMS,)),  # least array pieces with so many
+        ("ragged", _B, (MAX_DIMS,)),
+        ("position", _I, (3,)),
+        ("outside", _F, (4,)),  # see `bound.outer_fetches`
     ]
 )
 

@@ -20,6 +20,8 @@ from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 from accelsim.mapping.search.halo_tables import overlaps
 from accelsim.mapping.search.space import MAX_DIMS, MAX_LEVELS, MAX_MEMORIES, TABLES, Floats, Record
 
+EVERYTHING = 2**62
+
 
 def used_dims(problem: Problem) -> tuple[str, ...]:
     """The dims with more than one index."""
@@ -39,6 +41,7 @@ def tables(problem: Problem, machine: Machine, widths: dict[str, int], spill: st
         **_psums(problem, machine, widths),
         **_array(machine.array, dims, widths),
         "bypass": spill == "bypass",
+        "room": _room(problem, machine, spill == "bypass"),
         "fixed_pj": problem.macs * machine.array.actions["mac"].energy_pj.value,
         "period_fs": machine.period_fs,
         "leakage_pj_per_fs": math.fsum(block.leakage_mw.value for block in machine.blocks()) * 1e-6,
@@ -55,6 +58,7 @@ def _shape(problem: Problem, dims: tuple[str, ...], widths: dict[str, int]) -> d
         "dims": len(dims),
         "extents": [problem.extent(dim) for dim in dims],
         "widths": [widths.get(dim, 1) for dim in dims],
+        "pieces": [-(-problem.extent(dim) // widths.get(dim, 1)) for dim in dims],
         "relevant": [[dim in problem.relevant(operand) for dim in dims] for operand in OPERANDS],
         "values": [_elements(problem, operand) for operand in OPERANDS],
         "overlaps": overlaps(problem),
@@ -84,6 +88,28 @@ def _memories(problem: Problem, machine: Machine) -> dict[str, object]:
         "write_pj": _grid(chains, lambda sram, _: sram.actions["write"].energy_pj.value),
         "bits": [*widths, problem.psum.bits],
     }
+
+
+def _room(problem: Problem, machine: Machine, bypass: bool) -> list[list[int]]:
+    """See `TABLES`; everything fits where psums that come back use no memory, and where a conv's tiles overlap."""
+    ifmap, weight, output = (machine.chain(operand) for operand in OPERANDS)
+    rooms = [
+        [max(_values(sram, bits, slots) for sram in chain) for slots in (1, 2)]
+        for chain, bits in ((ifmap, problem.ifmap_bits), (weight, problem.weight_bits))
+    ]
+    if overlaps(problem):
+        rooms[0] = [EVERYTHING] * 2
+    if bypass:
+        return [*rooms, [EVERYTHING] * 2]
+    finished = [_values(sram, problem.ofmap_bits, 1) for sram in output]
+    stored = [min(room, _values(sram, problem.psum.bits, 1)) for room, sram in zip(finished, output, strict=True)]
+    return [*rooms, [max(finished), max(stored)]]
+
+
+def _values(sram: Sram, bits: int, slots: int) -> int:
+    """The most values of which so many tiles fit."""
+    words, per_word = sram.capacity_bits // sram.word_bits // slots, _per_word(sram, bits)
+    return words * per_word if per_word > 0 else words // -per_word
 
 
 def _dram(machine: Machine) -> dict[str, object]:
