@@ -37,13 +37,15 @@ def main(name: str | None, seed: int, output: Path | None, scratch: Path | None,
     torch.set_num_threads(threads)
     scratch = scratch or Path("build/experiments")
     scratch.mkdir(parents=True, exist_ok=True)
+    run = Run(name, seed, scratch, _bar)
     try:
-        rows = EXPERIMENTS[name].run(Run(name, seed, scratch, _bar))
+        rows = EXPERIMENTS[name].run(run)
     except UserError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     path = output or results.FOLDER / f"{name}.csv"
     results.write(path, rows)
+    run.forget()
     click.echo(f"{len(rows)} rows in {path}")
 
 

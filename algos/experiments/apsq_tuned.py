@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -15,42 +16,40 @@ from algos.experiments.schemes import APSQ, PLAIN
 from algos.experiments.subjects import SUBJECTS
 from algos.experiments.training import CurvePoint, LossOfStep, train, tuning_optimizers
 
-STEPS = {"digits_vit": 600, "byte_lm_target": 100}
+STEPS = {"digits_vit": 600, "byte_lm_target": 60}
 TUNED_BATCH = 2
 CURVE_POINTS = 5
 
 
-def tuned(model: str, scheme: str) -> Callable[[Run], Sequence[Row]]:
-    """The loss curve of one cell, the score before training in its first row, after it in the last."""
+def tuned(model: str) -> Callable[[Run], Sequence[Row]]:
+    """Every cell of one model's table, W8A8 with exact psums trained alike for a fair comparison."""
+    schemes = [scheme for scheme in PLAIN | APSQ if scheme != "fp32"]
 
     def run(run: Run) -> Sequence[Row]:
-        torch.manual_seed(run.seed)
-        subject = SUBJECTS[model]
-        network = subject.load()
-        config = (PLAIN | APSQ)[scheme]
-        assert config is not None
-        compress_(network, config, subject.calibration())
-        before = subject.score(network)
-        network.train()
-        cell = replace(run, name=f"{run.name}.{scheme}")
-        steps = STEPS[model]
-        curve = train(network, _loss_of(model, network, run.seed), steps, tuning_optimizers(network), cell)
-        after = subject.score(network.eval())
-        empty = dict.fromkeys(before, "")
-        stride = max(1, len(curve) // CURVE_POINTS)
-        return [
-            _row(model, scheme, CurvePoint(0, math.nan, 0.0), _texts(before)),
-            *(_row(model, scheme, point, empty) for point in curve[-1 - stride :: -stride][::-1]),
-            _row(model, scheme, curve[-1], _texts(after)),
-        ]
+        cells = [run.cell(scheme, partial(_cell, model, scheme, run)) for scheme in schemes]
+        return [row for rows in cells for row in rows]
 
     return run
 
 
-def every_cell(model: str) -> Callable[[Run], Sequence[Row]]:
-    """All cells one after the other, W8A8 with exact psums trained alike for a fair comparison."""
-    schemes = [scheme for scheme in PLAIN | APSQ if scheme != "fp32"]
-    return lambda run: [row for scheme in schemes for row in tuned(model, scheme)(run)]
+def _cell(model: str, scheme: str, run: Run) -> Sequence[Row]:
+    """The loss curve of a cell, the score before training in its first row, after it in the last."""
+    torch.manual_seed(run.seed)
+    subject, config = SUBJECTS[model], (PLAIN | APSQ)[scheme]
+    assert config is not None
+    network = subject.load()
+    compress_(network, config, subject.calibration())
+    before = subject.score(network)
+    network.train()
+    named = replace(run, name=f"{run.name}.{scheme}")
+    curve = train(network, _loss_of(model, network, run.seed), STEPS[model], tuning_optimizers(network), named)
+    after = subject.score(network.eval())
+    stride = max(1, len(curve) // CURVE_POINTS)
+    return [
+        _row(model, scheme, CurvePoint(0, math.nan, 0.0), _texts(before)),
+        *(_row(model, scheme, point, dict.fromkeys(before, "")) for point in curve[-1 - stride :: -stride][::-1]),
+        _row(model, scheme, curve[-1], _texts(after)),
+    ]
 
 
 def _row(model: str, scheme: str, point: CurvePoint, scores: Mapping[str, str]) -> Row:

@@ -15,7 +15,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         for model in ("minilm", "byte_lm_target", "digits_vit")
     },
     **{
-        f"apsq_tuned_{model}": Experiment(apsq_tuned.every_cell(model), f"{model} with APSQ, trained on")
+        f"apsq_tuned_{model}": Experiment(apsq_tuned.tuned(model), f"{model} with APSQ, trained on")
         for model in ("byte_lm_target", "digits_vit")
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from algos.compress import compress_
 from algos.experiments.registry import Row, Run
@@ -30,10 +31,14 @@ def score_cell(model: str, config: SchemeConfig | None) -> Mapping[str, float]:
     return subject.score(network)
 
 
+def _cell(model: str, scheme: str, config: SchemeConfig | None) -> Sequence[Row]:
+    return rows(model, scheme, score_cell(model, config))
+
+
 def _table(run: Run, models: Sequence[str], schemes: Mapping[str, SchemeConfig | None]) -> list[Row]:
     cells = [(model, scheme) for model in models for scheme in schemes]
     table: list[Row] = []
     for number in run.track(range(len(cells)), len(cells), 0):
         model, scheme = cells[number]
-        table += rows(model, scheme, score_cell(model, schemes[scheme]))
+        table += run.cell(f"{model}.{scheme}", partial(_cell, model, scheme, schemes[scheme]))
     return table

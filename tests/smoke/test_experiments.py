@@ -36,6 +36,19 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_cell_is_made_once_until_its_table_is_written(tmp_path) -> None:
+    run, made = Run("table", 0, tmp_path, _all), []
+
+    def make() -> list[dict[str, int]]:
+        made.append(1)
+        return [{"a": len(made)}]
+
+    assert [run.cell("x", make), run.cell("x", make), run.cell("y", make)] == [[{"a": 1}], [{"a": 1}], [{"a": 2}]]
+    assert replace(run, seed=1).cell("x", make) == [{"a": 3}]
+    run.forget()
+    assert run.cell("x", make) == [{"a": 4}]
+
+
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(training, "SNAPSHOT_EVERY_S", 0.0)
     monkeypatch.setattr(training, "CURVE_POINTS", 5)
