@@ -49,7 +49,7 @@ def train(
     one from the constant part may be continued with another number of steps.
     """
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, _rate(steps)) for optimizer in optimizers]
-    state = _State(run.scratch / f"{run.name}.snapshot.pt", model, optimizers, schedules)
+    state = _State(run.scratch / f"{run.name}.seed{run.seed}.snapshot.pt", model, optimizers, schedules)
     curve, first = state.restore()
     spent = curve[-1].cpu_s if curve else 0.0
     start, losses = time.process_time(), torch.zeros(())
