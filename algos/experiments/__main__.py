@@ -15,7 +15,9 @@ from accelsim.errors import UserError, did_you_mean
 @click.argument("name", required=False)
 @click.option("--seed", default=0, show_default=True, help="Seed of the weights, the data order and the search.")
 @click.option("--output", type=click.Path(path_type=Path), help="Result file [default: results/NAME.csv here].")
-@click.option("--scratch", type=click.Path(path_type=Path), help="Snapshots of a training [default: build/experiments].")
+@click.option(
+    "--scratch", type=click.Path(path_type=Path), help="Snapshots of a training [default: build/experiments]."
+)
 @click.option("--threads", default=1, show_default=True, help="Threads that torch may use.")
 def main(name: str | None, seed: int, output: Path | None, scratch: Path | None, threads: int) -> None:
     """Run the experiment NAME and write its table; without NAME, list the experiments."""
@@ -35,13 +37,15 @@ def main(name: str | None, seed: int, output: Path | None, scratch: Path | None,
     torch.set_num_threads(threads)
     scratch = scratch or Path("build/experiments")
     scratch.mkdir(parents=True, exist_ok=True)
+    run = Run(name, seed, scratch, _bar)
     try:
-        rows = EXPERIMENTS[name].run(Run(name, seed, scratch, _bar))
+        rows = EXPERIMENTS[name].run(run)
     except UserError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
     path = output or results.FOLDER / f"{name}.csv"
     results.write(path, rows)
+    run.forget()
     click.echo(f"{len(rows)} rows in {path}")
 
 

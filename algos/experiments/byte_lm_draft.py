@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from algos.experiments.byte_lm_target import curve_rows, training_rows
+from algos.experiments.byte_lm_target import BATCH, curve_rows, training_rows
 from algos.experiments.registry import Row, Run
-from algos.experiments.training import Rates, train
+from algos.experiments.training import Rates, pretraining_optimizers, train
 from algos.trained import byte_lm, checkpoint
 
-STEPS = 1500
+STEPS = 700
 RATES = Rates(hidden=1e-2, other=4e-3)
 
 
@@ -22,7 +22,7 @@ def run(run: Run) -> Sequence[Row]:
     model, target = byte_lm.create(sizes), byte_lm.load("target")
     model.set_attn_implementation("sdpa")
     target.set_attn_implementation("sdpa")
-    rows = training_rows(run.seed)
+    rows = training_rows(run.seed, BATCH)
 
     def loss(step: int) -> torch.Tensor:
         ids = rows(step)
@@ -34,6 +34,6 @@ def run(run: Run) -> Sequence[Row]:
         aim = (wanted.float().softmax(dim=-1) + text) / 2
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), aim.flatten(0, 1))
 
-    curve = train(model, loss, STEPS, RATES, run)
+    curve = train(model, loss, STEPS, pretraining_optimizers(model, RATES), run)
     checkpoint.save(checkpoint.checkpoint_path("byte_lm_draft"), model, sizes, torch.float16)
     return curve_rows(curve, "draft")

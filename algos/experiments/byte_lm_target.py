@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from algos.experiments.registry import Row, Run
-from algos.experiments.training import CurvePoint, Rates, batches, train
+from algos.experiments.training import CurvePoint, Rates, batches, pretraining_optimizers, train
 from algos.trained import byte_lm, checkpoint, stdlib_text
 
 STEPS = 3000
@@ -22,7 +22,7 @@ def run(run: Run) -> Sequence[Row]:
     sizes = byte_lm.SIZES["target"]
     model = byte_lm.create(sizes)
     model.set_attn_implementation("sdpa")
-    rows = training_rows(run.seed)
+    rows = training_rows(run.seed, BATCH)
 
     def loss(step: int) -> torch.Tensor:
         ids = rows(step)
@@ -30,16 +30,16 @@ def run(run: Run) -> Sequence[Row]:
             logits = model(input_ids=ids[:, :-1], use_cache=False).logits
         return torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:])
 
-    curve = train(model, loss, STEPS, RATES, run)
+    curve = train(model, loss, STEPS, pretraining_optimizers(model, RATES), run)
     checkpoint.save(checkpoint.checkpoint_path("byte_lm_target"), model, sizes, torch.float16)
     return curve_rows(curve, "target")
 
 
-def training_rows(seed: int) -> Callable[[int], torch.Tensor]:
-    """A step's token ids, shape (BATCH, CONTEXT_BYTES + 1), cut from the training files at random offsets."""
+def training_rows(seed: int, batch: int) -> Callable[[int], torch.Tensor]:
+    """A step's token ids, shape (batch, CONTEXT_BYTES + 1), cut from the training files at random offsets."""
     text = stdlib_text.training_text()
     length = byte_lm.CONTEXT_BYTES + 1
-    offsets = batches(len(text), length, BATCH, seed)
+    offsets = batches(len(text), length, batch, seed)
 
     def rows(step: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([text[start : start + length] for start in offsets(step)]).astype(np.int64))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from algos.experiments.registry import Row, Run
-from algos.experiments.training import LossOfStep, Rates, train
+from algos.experiments.training import LossOfStep, Rates, pretraining_optimizers, train
 from algos.trained import checkpoint, digits_vit
 
 STEPS = 3000
@@ -19,7 +19,7 @@ def run(run: Run) -> Sequence[Row]:
     """The loss curve; the last row also scores the checkpoint on the images it never saw."""
     torch.manual_seed(run.seed)
     model = digits_vit.create(digits_vit.SIZES)
-    curve = train(model, loss_of_step(model, run.seed), STEPS, RATES, run)
+    curve = train(model, loss_of_step(model, run.seed), STEPS, pretraining_optimizers(model, RATES), run)
     checkpoint.save(checkpoint.checkpoint_path(digits_vit.NAME), model, digits_vit.SIZES, torch.float32)
     score = digits_vit.score(digits_vit.load(), digits_vit.held_out_set())
     return [

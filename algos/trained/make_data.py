@@ -88,15 +88,15 @@ def _pairs(sources: dict[str, bytes]) -> list[tuple[str, int, str, str]]:
 
 
 def _docstrings(sources: dict[str, bytes]) -> list[tuple[str, Sequence[str]]]:
-    """(file, its first two sentences) of every docstring that has two, each text once."""
-    found: dict[tuple[str, ...], str] = {}
+    """(file, its first two sentences) of every docstring that has two, each first sentence once."""
+    found: dict[str, tuple[str, Sequence[str]]] = {}
     for path, data in sources.items():
         for node in ast.walk(ast.parse(data)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 sentences = _sentences(ast.get_docstring(node) or "")
                 if len(sentences) >= 2:
-                    found.setdefault(tuple(sentences[:2]), path)
-    return [(path, sentences) for sentences, path in found.items()]
+                    found.setdefault(sentences[0], (path, sentences[:2]))
+    return list(found.values())
 
 
 def _sentences(text: str) -> list[str]:

