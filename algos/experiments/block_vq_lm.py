@@ -10,7 +10,7 @@ from algos.block_vq.config import BlockVqConfig, second_moments, storage
 from algos.block_vq.layer import CodebookLinear
 from algos.block_vq.nearest import GridLinear
 from algos.compress import compress_
-from algos.experiments.byte_lm_target import training_rows
+from algos.experiments.byte_lm_target import BATCH, training_rows
 from algos.experiments.registry import Row, Run
 from algos.layers import candidates, replace_
 from algos.scheme_config import Batch
@@ -101,7 +101,7 @@ def _round_(model: torch.nn.Module, bits: int, calibration: Sequence[Batch]) -> 
 def _train_(model: torch.nn.Module, seed: int) -> None:
     """A short training of everything the method has, on the model's own training text."""
     model.train()
-    rows = training_rows(seed)
+    rows = training_rows(seed, BATCH)
     optimiser = torch.optim.Adam(_groups(model), betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _rate)
     for step in range(QAT_STEPS):
