@@ -11,7 +11,6 @@ pytest.importorskip("transformers")
 from algos.experiments import block_vq_lm, rotation_lm  # noqa: E402
 from algos.experiments.catalogue import EXPERIMENTS  # noqa: E402
 from algos.experiments.registry import Run  # noqa: E402
-from algos.experiments.training import track_nothing  # noqa: E402
 from algos.trained import byte_lm, stdlib_text  # noqa: E402
 
 SIZES = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
@@ -27,9 +26,9 @@ def run(monkeypatch, tmp_path) -> Run:
     monkeypatch.setattr(byte_lm, "load", load)
     monkeypatch.setattr(stdlib_text, "held_out_text", lambda split: None)
     monkeypatch.setattr(stdlib_text, "windows", lambda text_, length: text)
-    monkeypatch.setattr(block_vq_lm, "training_rows", lambda seed: lambda step: torch.from_numpy(text[:2]))
+    monkeypatch.setattr(block_vq_lm, "training_rows", lambda seed, batch: lambda step: torch.from_numpy(text[:2]))
     monkeypatch.setattr(block_vq_lm, "QAT_STEPS", 2)
-    return Run("tiny", 0, tmp_path, track_nothing)
+    return Run("tiny", 0, tmp_path, lambda steps, total, done: iter(steps))
 
 
 def test_rotation(run):
