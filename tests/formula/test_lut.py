@@ -24,6 +24,7 @@ from tests.reference.lut import best_error, best_error_recursive, lattice_errors
 
 INT8 = np.arange(-128, 128)
 SMALL = LutTable(2, (1, -3), (0, 5), (4,))
+EXP2 = search(FUNCTIONS["exp2"], 4, shifts=(7,))
 SCHEME = LutScheme("f", 2, 8, FixedPoint(1, 6), FixedPoint(0, 7), -4, 4, "per_scale", "extend", (SMALL,))
 
 
@@ -167,16 +168,15 @@ def test_reduction_by_scale_follows_its_rule_exactly() -> None:
         assert Fraction(result) / Fraction(2) ** bits == table_value(plain, code, 5) / Fraction(4) ** groups
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(-(2**20), 2**10), st.integers(0, 20))
 def test_reduction_by_whole_part(value: int, shift: int) -> None:
-    scheme = search(FUNCTIONS["exp2"], 4, shifts=(7,))
-    found = look_up_reduced(scheme, np.array([value]), shift)
+    found = look_up_reduced(EXP2, np.array([value]), shift)
     x = Fraction(value, 2**shift)
     if shift > 7:
         x = Fraction(nearest_half_up(x * 128), 128)
     whole = math.floor(x)
-    expected = table_value(scheme.to_dict(), int((x - whole) * 128), 7) * Fraction(2) ** whole
+    expected = table_value(EXP2.to_dict(), int((x - whole) * 128), 7) * Fraction(2) ** whole
     assert Fraction(int(found.values[0])) / Fraction(2) ** int(found.fraction_bits[0]) == expected
 
 
@@ -270,10 +270,9 @@ def test_shared_lies_between_the_separate_optimum_and_the_alike_cut_one() -> Non
 
 def test_a_users_own_function_in_16_bits() -> None:
     cube = LutFunction("cube", lambda x: 0.5 * x**3, -1, 1)
-    scheme = search(cube, 8, shifts=(12, 15), input_bits=16)
-    assert scheme.slope.bits == 16
     for mode in ("shared", "per_scale"):
         found = search(cube, 16, mode=mode, shifts=(12, 15), input_bits=16)  # type: ignore[arg-type]
+        assert found.slope.bits == 16
         assert all(_error(found, cube, shift) < 1e-6 for shift in (12, 15))
 
 
@@ -296,8 +295,10 @@ def test_searches_without_codes_or_shifts_are_refused() -> None:
 def test_genetic_search_repeats_with_its_seed_and_improves() -> None:
     function = FUNCTIONS["silu"]
     quick = Genetics(generations=3)
-    assert genetic_search(function, 8, seed=1) == genetic_search(function, 8, seed=1)
-    assert genetic_search(function, 8, seed=1) != genetic_search(function, 8, seed=2)
+    first, again, other = (
+        genetic_search(function, 8, seed=seed, genetics=Genetics(generations=50)) for seed in (1, 1, 2)
+    )
+    assert first == again != other
     few, many = (
         np.mean([_error(genetic_search(function, 8, seed=seed, genetics=each), function, 5) for seed in range(4)])
         for each in (quick, Genetics())
@@ -310,7 +311,7 @@ def test_rounding_mutation_leaves_breakpoints_on_coarse_grids() -> None:
 
     def on_grid(genetics: Genetics) -> float:
         share = []
-        for seed in range(4):
+        for seed in range(2):
             scheme = genetic_search(FUNCTIONS["silu"], 8, seed=seed, genetics=genetics, shifts=(12,), input_bits=16)
             share += [point % 2**6 == 0 for point in scheme.tables[0].breakpoints]
         return float(np.mean(share))
