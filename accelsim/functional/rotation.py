@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.functional.arrangement import Ints
-from accelsim.schemes import FixedRatio, RotationScales, Window, hadamard
+from accelsim.schemes import FixedRatio, RotationScales, Window
+from accelsim.schemes.hadamard import hadamard
 
 
 def rotate_integers(scales: RotationScales, values: NDArray[np.integer]) -> Ints:

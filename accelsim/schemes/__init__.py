@@ -2,7 +2,7 @@
 
 from accelsim.schemes.codebook import CodebookBits, CodebookScheme
 from accelsim.schemes.fixed_point import FixedPoint
-from accelsim.schemes.hadamard import construction, hadamard
+from accelsim.schemes.hadamard_orders import construction
 from accelsim.schemes.lut import LutScheme, LutTable, RangeReduction
 from accelsim.schemes.psum import PsumScheme
 from accelsim.schemes.psum_scales import PsumScales
@@ -26,5 +26,4 @@ __all__ = [
     "RotationScheme",
     "Window",
     "construction",
-    "hadamard",
 ]

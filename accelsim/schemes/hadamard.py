@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ORDER = 4096
+from accelsim.schemes.hadamard_orders import prime_power, way
 
 Signs = NDArray[np.int8]
 
@@ -22,10 +22,10 @@ def hadamard(order: int) -> Signs:
     [[H, H], [H, -H]]. Powers of two are Sylvester's throughout. Raises ValueError for an order that
     none of them reaches (odd, 2 mod 4, or 92, 116, 156, 172, ...) or above 4096.
     """
-    way = _way(order)
-    if way is None:
+    found = way(order)
+    if found is None:
         raise ValueError(f"no construction here gives a Hadamard matrix of order {order}")
-    kind, size = way
+    kind, size = found
     if kind == "one":
         matrix = np.ones((1, 1), np.int8)
     elif kind == "Sylvester":
@@ -40,60 +40,6 @@ def hadamard(order: int) -> Signs:
     return matrix
 
 
-def construction(order: int) -> str | None:
-    """How `hadamard(order)` is built, like "Sylvester 2 x (Paley I over GF(19))"; None when it cannot be."""
-    way = _way(order)
-    if way is None:
-        return None
-    kind, size = way
-    if kind == "one":
-        return "[1]"
-    if kind != "Sylvester":
-        return f"{kind} over GF({size})"
-    return f"Sylvester {order}" if order & (order - 1) == 0 else f"Sylvester 2 x ({construction(size)})"
-
-
-def factorise(width: int) -> tuple[int, int]:
-    """(points, order) with width = points x order, points the largest power of two that leaves a known order.
-
-    768 is 64 x 12, 14336 is 512 x 28, 11008 is 32 x 344. Raises ValueError when no split exists.
-    """
-    if width >= 1:
-        points = width & -width
-        while points >= 1:
-            if construction(width // points) is not None:
-                return points, width // points
-            points //= 2
-    raise ValueError(f"width {width} is no power of two times a Hadamard order that a construction here gives")
-
-
-@lru_cache(maxsize=4096)
-def _way(order: int) -> tuple[str, int] | None:
-    """Which construction, and its field's size or the order it doubles."""
-    if order < 1 or order > MAX_ORDER:
-        return None
-    if order == 1:
-        return "one", 1
-    if order & (order - 1) == 0:
-        return "Sylvester", order // 2
-    if order % 4:
-        return None
-    if (order - 1) % 4 == 3 and _prime_power(order - 1):
-        return "Paley I", order - 1
-    if order // 2 % 2 == 0 and (order // 2 - 1) % 4 == 1 and _prime_power(order // 2 - 1):
-        return "Paley II", order // 2 - 1
-    return ("Sylvester", order // 2) if _way(order // 2) else None
-
-
-def _prime_power(number: int) -> tuple[int, int] | None:
-    """(prime, exponent 1..3), or None."""
-    prime = next((p for p in range(2, int(number**0.5) + 1) if number % p == 0), number)
-    exponent = 0
-    while number % prime == 0 and number > 1:
-        number, exponent = number // prime, exponent + 1
-    return (prime, exponent) if number == 1 and 1 <= exponent <= 3 else None
-
-
 def _bordered(size: int, below: int) -> Signs:
     """The Jacobsthal matrix of GF(size), chi(a - b), with a row of ones above and a column of `below` on its left."""
     matrix = np.zeros((size + 1, size + 1), np.int8)
@@ -103,7 +49,7 @@ def _bordered(size: int, below: int) -> Signs:
 
 
 def _jacobsthal(size: int) -> Signs:
-    found = _prime_power(size)
+    found = prime_power(size)
     assert found is not None
     prime, degree = found
     elements = np.array(list(product(range(prime), repeat=degree)))  # coefficients, lowest power first

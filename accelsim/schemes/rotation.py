@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from accelsim.schemes.hadamard_orders import construction, factorise
 
-from accelsim.schemes.hadamard import construction, factorise
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_WIDTH = 2**20
 MAX_POINTS = 2**16
@@ -117,6 +119,8 @@ class RotationScheme:
     @property
     def signs(self) -> NDArray[np.int8]:
         """The diagonal of D, entries +-1; the raw bits of PCG64, which no numpy release changes."""
+        import numpy as np  # whoever only reads a trace does not wait for it
+
         if self.seed is None:
             return np.ones(self.width, np.int8)
         words = np.random.PCG64(self.seed).random_raw(self.width)

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import torch
 
-from accelsim.schemes import RotationScheme, Window, hadamard
+from accelsim.schemes import RotationScheme, Window
+from accelsim.schemes.hadamard import hadamard
 
 RADIX = 64
 """A fast Walsh-Hadamard transform runs as products with this matrix, which beats butterflies of single adds."""

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.schemes import FixedRatio, RotationScales, RotationScheme, construction, hadamard
-from accelsim.schemes.hadamard import factorise
+from accelsim.schemes import FixedRatio, RotationScales, RotationScheme, construction
+from accelsim.schemes.hadamard import hadamard
+from accelsim.schemes.hadamard_orders import factorise
 
 ORDERS = [order for order in range(1, 345) if construction(order)]
 

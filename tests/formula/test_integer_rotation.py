@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from accelsim.functional.rotation import rotate_integers
-from accelsim.schemes import RotationScales, RotationScheme, hadamard
+from accelsim.schemes import RotationScales, RotationScheme
+from accelsim.schemes.hadamard import hadamard
 
 SCHEMES = (
     RotationScheme(16, 16),

@@ -10,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from accelsim.schemes import RotationScheme, hadamard  # noqa: E402
+from accelsim.schemes import RotationScheme  # noqa: E402
+from accelsim.schemes.hadamard import hadamard  # noqa: E402
 from algos.compress import compress_, plan  # noqa: E402
 from algos.rotation.config import RotationConfig  # noqa: E402
 from algos.rotation.fuse import RotatedLinear, fold_norms_, stream_width  # noqa: E402
