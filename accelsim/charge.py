@@ -9,6 +9,7 @@ from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.registers import RegisterFile
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow
 from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row, SearchRow
@@ -146,6 +147,8 @@ def _leakage_pj(block: Block, cycles: int, machine: Machine) -> float:
 def _level(block: Block) -> str:
     if isinstance(block, Dram):
         return "dram"
+    if isinstance(block, RegisterFile):
+        return "registers"
     return "buffer" if isinstance(block, Sram) else "compute"
 
 

@@ -91,7 +91,7 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
     if isinstance(mapped, Infeasible):
         return mapped
     mapping = mapped.mapping
-    visits = tiling(problem, "output", mapping.loops).most_visits
+    visits = tiling(problem, "output", mapping.array_loops("output")).most_visits
     order = psum_order_fault(problem, mapping, visits, machine)
     if order is not None:
         return order

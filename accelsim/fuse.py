@@ -92,11 +92,11 @@ def _unsuited(works: Sequence[Work], machine: Machine) -> Infeasible | None:
     others = [memory.name for memory in machine.memories if memory.name not in (*INPUT_BUFFERS, OUTPUT_BUFFER)]
     if others:
         lever = "simulate without mapping.fusion, or give each operand one buffer and leave out memories"
-        unit = f"plan for memories beside one buffer an operand ({', '.join(others)})"
+        unit = f"no groups on a machine with memories beside one buffer an operand ({', '.join(others)})"
         return Infeasible("mapping.fusion", 1, 0, unit, lever)
     if isinstance(works[-1], MacWork) and isinstance(machine.array, PeGrid):
         lever = "simulate attention without mapping.fusion, or on an adder_tree or systolic array"
-        return Infeasible("mapping.fusion", 1, 0, "plan for attention on a pe_grid", lever)
+        return Infeasible("mapping.fusion", 1, 0, "no fused attention on a pe_grid", lever)
     return None
 
 
@@ -183,7 +183,7 @@ def _outcomes(
     outcomes = []
     for number, (timing, own) in enumerate(zip(members, flows, strict=True)):
         stage = stages.get(number)
-        visits = tiling(stage.problem, "output", stage.mapping.loops).most_visits if stage else 0
+        visits = tiling(stage.problem, "output", stage.mapping.array_loops("output")).most_visits if stage else 0
         timing = replace(
             timing,
             makespan_fs=cycles[number] * machine.period_fs,

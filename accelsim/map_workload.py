@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import build_machine
+from accelsim.hardware.pe_grid import PeGrid
+from accelsim.mapping.closed_form import ClosedForm, closed_form
 from accelsim.mapping.lower import MacWork, check_psum_schemes, lower
 from accelsim.mapping.mapper import Mapped, map_op
 from accelsim.mapping.mapping_file import MappingFile
@@ -16,10 +18,14 @@ from accelsim.workload import Trace, trace_hash
 
 @dataclass(frozen=True)
 class MappedOps:
-    """Ops of equal work, as phase/op, with their mapping or why there is none."""
+    """Ops of equal work, as phase/op, with their mapping or why there is none.
+
+    `cost` is the mapping's by the closed form, None where there is no such form (a PE grid).
+    """
 
     ops: tuple[str, ...]
     found: Mapped | Infeasible
+    cost: ClosedForm | None
 
 
 def map_workload(
@@ -41,6 +47,10 @@ def map_workload(
     groups = []
     for number, (work, ops) in enumerate(names.items()):
         progress(number, len(names))
-        groups.append(MappedOps(tuple(ops), map_op(work.problem, machine, arch.mapping)))
+        found = map_op(work.problem, machine, arch.mapping)
+        cost = None
+        if isinstance(found, Mapped) and not isinstance(machine.array, PeGrid):
+            cost = closed_form(work.problem, found.mapping, machine)
+        groups.append(MappedOps(tuple(ops), found, cost))
     mappings = {name: group.found for group in groups if isinstance(group.found, Mapped) for name in group.ops}
     return MappingFile(spec_hash(arch), trace_hash(trace), mappings), groups

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from accelsim.errors import user_error
+import difflib
+
+from accelsim.errors import UserError
 from accelsim.execute import BadMapping, Outcome, execute
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.lower import MacWork, Work
 from accelsim.mapping.mapper import Mapped
-from accelsim.mapping.mapping_file import MappingFile
+from accelsim.mapping.mapping_file import MAX_FAULTS, MAX_NAME, MappingFile
 from accelsim.mapping.placement import Infeasible
 from accelsim.spec import ArchSpec, spec_hash
 from accelsim.workload import Trace, trace_hash
@@ -23,6 +25,7 @@ class Outcomes:
         self.known: dict[tuple[Work, Mapped | None], Outcome | Infeasible] = {}
         if mappings is not None:
             _check_origin(mappings, arch, trace)
+            _check_ops(mappings, trace)
 
     def of(self, work: Work, name: str) -> Outcome | Infeasible:
         """The outcome of the op `name`, as phase/op. UserError where its given mapping is missing or none of it."""
@@ -35,10 +38,11 @@ class Outcomes:
         try:
             outcome = execute(work, self.machine, self.rules, given)
         except BadMapping as error:
-            raise user_error("mapping file", name, str(error), ANEW) from None
-        left_out = self.mappings is not None and given is None and isinstance(work, MacWork)
-        if left_out and not isinstance(outcome, Infeasible):
-            raise user_error("mapping file", name, "this op has no mapping", ANEW)
+            assert self.mappings is not None
+            raise UserError([self.mappings.fault(self.mappings.places.nests, name, str(error), ANEW)]) from None
+        left_out = given is None and isinstance(work, MacWork) and not isinstance(outcome, Infeasible)
+        if self.mappings is not None and left_out:
+            raise UserError([self.mappings.fault({}, name, "this op has no mapping", ANEW)])
         return outcome
 
 
@@ -49,4 +53,19 @@ def _check_origin(mappings: MappingFile, arch: ArchSpec, trace: Trace) -> None:
     ):
         if given != own:
             found = f"{given[:12]}, but this {what} has {own[:12]}"
-            raise user_error("mapping file", name, found, "use the spec and workload it was made for, or map anew")
+            fix = "use the spec and workload it was made for, or map anew"
+            raise UserError([mappings.fault(mappings.places.keys, name, found, fix)])
+
+
+def _check_ops(mappings: MappingFile, trace: Trace) -> None:
+    """UserError for every mapping of an op that is not there, with the nearest name."""
+    names = {f"{phase.name}/{op.name}" for phase in trace.phases for op in phase.ops if op.kind in ("matmul", "conv")}
+    unknown = sorted(mappings.mappings.keys() - names)[:MAX_FAULTS]
+    faults = []
+    for name in unknown:
+        near = difflib.get_close_matches(name[:MAX_NAME], names, n=1, cutoff=0.5)
+        fix = f"did you mean {near[0]!r}? " if near else ""
+        found = "the workload has no matmul or conv of this name"
+        faults.append(mappings.fault(mappings.places.ops, name, found, f"{fix}leave it out, or write the file anew"))
+    if faults:
+        raise UserError(faults)

@@ -2,7 +2,8 @@
 
 The trips of a nest's outermost loop differ only in the last, ragged one. When a program is long, its
 first trips and the last one are run, with q, q - 1 and q / 2 trips in all; once leaving out one trip
-or half of them saves the same time per trip, the missing trips are added at that period.
+or half of them saves the same time per trip, the missing trips are added at that period. (Of a reduction
+with grouped partial sums, trips are left out a group at a time.)
 Counts (cycles, MACs, bits) are linear in the trips, so for them this is exact. A conv whose outermost
 loop walks pixels or taps is run whole. A program too long even for that is given an estimate: the time
 of its busiest resource, which leaves out what waits for what (psum round trips and DRAM latency most
@@ -82,15 +83,19 @@ def _time_mac(problem: Problem, mapping: Mapping, machine: Machine, prefetch: Pr
     if loops and loops[0].dim in halo_dims(problem):
         outer = 1  # a conv's tiles differ with where they meet the padding: no trip repeats another
     each = max(1, total // outer)
-    kept = max(FIRST_TRIPS, FULL_STEPS // (4 * each))
-    while total > FULL_STEPS and kept < outer and kept * each <= MAX_STEPS:
+    # Trips of a reduction differ in the psums they bring back: only whole groups of them repeat.
+    alike = problem.psum.group_size if loops and loops[0].dim in problem.irrelevant("output") else 1
+    kept = max(FIRST_TRIPS * alike, FULL_STEPS // (4 * each))
+    while total > FULL_STEPS and kept + alike <= outer and kept * each <= MAX_STEPS:
+        kept += (outer - kept) % alike
+        fewer = alike * -(-kept // (2 * alike))
         last, before, half = (
-            _time_trips(problem, mapping, machine, prefetch, trips) for trips in (kept, kept - 1, kept // 2)
+            _time_trips(problem, mapping, machine, prefetch, trips) for trips in (kept, kept - alike, kept - fewer)
         )
-        period = last.makespan_fs - before.makespan_fs
-        since_half = (last.makespan_fs - half.makespan_fs) / (kept - kept // 2)
+        period = (last.makespan_fs - before.makespan_fs) / alike
+        since_half = (last.makespan_fs - half.makespan_fs) / fewer
         if math.isclose(period, since_half, rel_tol=SAME_PERIOD):
-            return _repeated(last, before, outer - kept)
+            return _repeated(last, before, (outer - kept) // alike)
         kept *= 2
     return _time_trips(problem, mapping, machine, prefetch, None)
 

@@ -57,6 +57,23 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
+def searches(spec: ArchSpec) -> bool:
+    """Whether ops get their mapping from a search."""
+    return spec.mapping.tiles == "searched" or spec.array.dataflow == "search"
+
+
+def say_if_compiling(search: bool, engine: bool = True) -> None:
+    """Say why the first run (or search) after an install takes longer. Numba keeps its kernels beside the source."""
+    import accelsim
+
+    root = Path(accelsim.__path__[0])
+    used = [root / "engine"] * engine + [root / "mapping" / "search"] * search
+    missing = [folder for folder in used if not any((folder / "__pycache__").glob("*.nbi"))]
+    beside = "NUMBA_CACHE_DIR" not in os.environ and all(os.access(folder, os.W_OK) for folder in missing)
+    if missing and beside:
+        click.echo("compiling kernels (once)", err=True)
+
+
 def check_outputs(outputs: Sequence[tuple[Path | None, tuple[str, ...]]], inputs: Sequence[str] = ()) -> None:
     """Raises UserError, before any work is done, for every output that could not be written at its end.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, progress_bar, set_option, show, wrote
+from accelsim.cli.common import check_outputs, progress_bar, say_if_compiling, searches, set_option, show, wrote
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +28,9 @@ Keys that matter here:
   arch.mapping.search_budget         mappings counted per op before the best so far is taken
   arch.mapping.search_tolerance      how far from the best still counts as proved
 
-"proved" says that no mapping of the map space is better by more than the gap. Searches are kept under
+"proved" says that no mapping of the map space is better by more than the gap; "budget" that the budget was
+spent first, "orders" that all orders tried are done but the op has more, "limits" that tile sizes with too
+many kinds of tiles were left out; "placed" mappings are not searched. Searches are kept under
 $XDG_CACHE_HOME/accelsim/mappings; ACCELSIM_MAPPING_CACHE=off leaves the disk alone."""
 
 
@@ -48,6 +50,7 @@ def map_(arch: str, workload: str, out_path: Path | None, overrides: tuple[str, 
     arch_sets, workload_sets = split_overrides(overrides)
     spec = load_arch(arch, arch_sets)
     trace = workload_overrides(load_trace(workload), workload_sets)
+    say_if_compiling(searches(spec), engine=False)
     with progress_bar("mapping") as progress:
         file, groups = map_workload(spec, trace, progress)
     show(*_page(groups))
@@ -68,17 +71,16 @@ def _page(groups: list[MappedOps]) -> list[RenderableType]:
             found = f"{why.demand:,} {why.unit} needed, {why.bound:,} there (short of {why.gap:,})"
             failed.append((name, times, why.resource, found, why.lever))
             continue
+        costs = ("-", "-")
+        if group.cost is not None:
+            energy, seconds = group.cost.energy_pj, group.cost.latency_fs / 1e15
+            costs = (scaled_text(energy, ENERGY_UNITS), scaled_text(seconds, TIME_UNITS))
         search = group.found.search
         if search is None:
-            rows.append((name, times, "placed", "", "", "", ""))
-            continue
-        rows.append(
-            (
-                name, times, scaled_text(search.energy_pj, ENERGY_UNITS),
-                scaled_text(search.latency_fs / 1e15, TIME_UNITS),
-                "proved" if search.proved else search.stop_reason, f"{search.gap:.2%}", count_text(search.counted),
-            )
-        )  # fmt: skip
+            rows.append((name, times, *costs, "placed", "", ""))
+        else:
+            ended = (search.stop_reason, f"{search.gap:.2%}", count_text(search.counted))
+            rows.append((name, times, *costs, *ended))
     columns = ("op", ">", ">energy", ">time", "stopped", ">gap at most", ">mappings")
     page = [table(f"Mappings of {len(rows)} kinds of op, by the closed form", columns, rows)]
     if failed:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import array_text, check_outputs, set_option, show, technology_text, wrote
+from accelsim.cli.common import (
+    array_text,
+    check_outputs,
+    say_if_compiling,
+    searches,
+    set_option,
+    show,
+    technology_text,
+    wrote,
+)
 
 if TYPE_CHECKING:
     from accelsim.report import Report
@@ -68,7 +76,7 @@ def simulate(
     arch_sets, workload_sets = split_overrides(overrides)
     spec = load_arch(arch, arch_sets)
     trace = workload_overrides(load_trace(workload), workload_sets)
-    _say_if_compiling()
+    say_if_compiling(searches(spec) and mapping_path is None)
     from accelsim.mapping.mapping_file import load_mappings
     from accelsim.report.fusion import render_groups
     from accelsim.report.plot import save_plot
@@ -99,13 +107,3 @@ def _header(spec: ArchSpec, report: Report) -> list[tuple[str, str]]:
         ("", f"{technology_text(spec)}; {array_text(spec)}"),
         ("workload", f"{origin['workload']} ({origin['workload_hash'][:HASH_SHOWN]})"),
     ]
-
-
-def _say_if_compiling() -> None:
-    """Say why the first run after an install takes longer. Numba keeps its kernels beside the source."""
-    import accelsim.engine
-
-    folder = Path(accelsim.engine.__path__[0])
-    beside = "NUMBA_CACHE_DIR" not in os.environ and os.access(folder, os.W_OK)
-    if beside and not any((folder / "__pycache__").glob("*.nbi")):
-        click.echo("compiling kernels (once)", err=True)

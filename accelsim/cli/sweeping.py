@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, progress_bar, show, wrote
+from accelsim.cli.common import check_outputs, progress_bar, say_if_compiling, searches, show, wrote
 from accelsim.errors import Fault, UserError
 
 if TYPE_CHECKING:
@@ -52,12 +52,15 @@ def sweep(
     from accelsim.explore.pool import cores, run_points
     from accelsim.explore.sweep import frame
     from accelsim.report.sweep_plot import check_panels, save_sweep_plot
+    from accelsim.spec import load_arch
 
     check_parquet(out)
     over = values_of(items)
     todo = plan(arch, workloads, over)
     if plot_path is not None:
         check_panels(len(todo.traces), [len(values) for values in over.values()])
+    swept = {value for values in over.values() for value in values}
+    say_if_compiling(searches(load_arch(arch)) or bool(swept & {"search", "searched"}))
     processes, start, done = jobs or cores(), time.perf_counter(), 0
     with progress_bar("points") as bar:
 

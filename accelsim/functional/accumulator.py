@@ -53,6 +53,8 @@ class Accumulator:
         self.requantised = self.dequantised = 0
         self.passed = 0
         """Sums of single PEs that joined another's, were every product of a piece another PE's."""
+        self.entered = 0
+        """Psums and biases that came in from outside the array."""
         self._steps = np.zeros(layout.shape, np.int64)
         self._summed = np.zeros(layout.shape, np.int64)
         self._reductions = reductions
@@ -86,11 +88,12 @@ class Accumulator:
         last = summed == self._reductions
         self.most_steps = max(self.most_steps, step + 1)
         total = self._sums[index]
-        self.passed += total.size * (_places(frozenset(self._lanes)) - 1)
+        self.passed += total.size * (places(frozenset(self._lanes)) - 1)
         earlier = steps_read(step, last, rule.group_size)
         for other in earlier:
             stored = self._parent.take_psums(other % rule.group_size, index, sizes)
             total = total + rule.value(other, stored)
+            self.entered += total.size
         rule.see(Step(step, last, summed, index, total))
         if step or not last:
             self.requantised += total.size
@@ -99,6 +102,7 @@ class Accumulator:
             total = rule.value(step, stored)
         if last:
             if self._offset is not None:
+                self.entered += total.size
                 total = total + self._offset.read(self._visit, sum(times for _, times in sizes))
             self.final.see(total)
             self._parent.put_outputs(index, total, sizes)
@@ -109,7 +113,7 @@ class Accumulator:
 
 
 @cache
-def _places(boxes: frozenset[tuple[int, ...]]) -> int:
+def places(boxes: frozenset[tuple[int, ...]]) -> int:
     """How many places some boxes, all from the origin, cover together."""
     covered = np.zeros([max(extents) for extents in zip(*boxes, strict=True)], np.bool_)
     for box in boxes:

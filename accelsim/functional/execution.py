@@ -20,11 +20,12 @@ from accelsim.functional.multiply import Multiplier
 from accelsim.functional.nodes import ARRAY, Builder, Nodes
 from accelsim.functional.operands import Operands, checked_operands
 from accelsim.functional.psums import ApsqPsums, PlainPsums, PsumRule
+from accelsim.functional.registers import FilePort
 from accelsim.functional.tiles import Ranges, Visit
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.lower import psum_fault
-from accelsim.mapping.nest import Loop, Mapping
+from accelsim.mapping.nest import REGISTERS, Loop, Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.schemes import PsumScales
 
@@ -94,6 +95,7 @@ def run(
     table.operations(ARRAY, "", "mac", problem.macs, 0)
     if isinstance(machine.array, PeGrid):
         table.operations(machine.array.name, "psum", "pass", array.passed, machine.array.accumulator_bits)
+    _psum_registers(problem, mapping, machine, array.entered, table)
     saturated = 0
     if isinstance(rule, ApsqPsums) and machine.psum_engine is not None:
         saturated = rule.saturated
@@ -101,6 +103,16 @@ def run(
             table.operations(machine.psum_engine.name, "psum", action, psums, problem.psum.bits)
     outputs = from_box(problem, "output", nodes.drained.outputs)
     return Execution(outputs, table.rows(), array.most_steps, saturated)
+
+
+def _psum_registers(problem: Problem, mapping: Mapping, machine: Machine, entered: int, table: AccessTable) -> None:
+    """Sums in registers: written by every MAC and with what comes in from outside. Every sum that is there is
+    read by the next MAC, or as it leaves: once after each time it was written."""
+    file = machine.register_file("output")
+    if file is not None and mapping.store("output", REGISTERS) is not None:
+        port = FilePort(table, file, "psum", machine.array.accumulator_bits)
+        for action in ("write", "read"):
+            port.move(action, problem.macs + entered)
 
 
 def _psum_rule(problem: Problem, machine: Machine, scales: PsumScales | None, op: str) -> ApsqPsums | PlainPsums:
@@ -128,6 +140,8 @@ def walk(
     walker = _Walker(problem, mapping, nodes, operands.padding)
     walker.descend(0, {dim: (0, extent) for dim, extent in problem.extents})
     nodes.drained.leave()
+    for node in nodes.registers:
+        node.leave()
     return nodes
 
 

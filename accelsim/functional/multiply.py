@@ -26,6 +26,8 @@ class Multiplier:
 
     def __call__(self, visit: Visit) -> None:
         problem, nodes, ranges = self._problem, self._nodes, visit.ranges
+        for node in nodes.registers:
+            node.use(visit)
         batch, reductions = _extent(problem.batch, ranges), _extent(problem.reduction, ranges)
         ifmap = self._ifmap(ranges).reshape(batch, _extent(self._rows, ranges), reductions)
         weight = nodes.weight.bank.read(self._weights.index(ranges)).reshape(batch, reductions, -1)

@@ -16,13 +16,15 @@ from accelsim.functional.accumulator import Accumulator, Offset
 from accelsim.functional.operands import Operands
 from accelsim.functional.outputs import OutputStore
 from accelsim.functional.psums import PsumRule
+from accelsim.functional.registers import FilePort, RegisterInput
 from accelsim.functional.stores import InputStore
 from accelsim.functional.tiles import Box, ConvInputs, Layout
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
-from accelsim.mapping.nest import Mapping, Store
+from accelsim.mapping.nest import REGISTERS, Mapping, Store
 from accelsim.mapping.problem import OperandName, Problem
+from accelsim.mapping.registers import value_bits
 
 ARRAY = "array"
 
@@ -36,6 +38,8 @@ class Nodes:
     weight: InputStore
     accumulator: Accumulator
     drained: OutputStore
+    registers: tuple[RegisterInput, ...]
+    """Those of ifmap and weight in the PEs' registers."""
 
 
 class Builder:
@@ -44,6 +48,7 @@ class Builder:
     def __init__(self, problem: Problem, mapping: Mapping, machine: Machine, table: AccessTable) -> None:
         self.problem, self.mapping, self.machine, self.table = problem, mapping, machine, table
         self.at: dict[int, InputStore | OutputStore | Accumulator] = {}
+        self.registers: list[RegisterInput] = []
 
     def build(self, operands: Operands, rule: PsumRule, weight_name: str) -> Nodes:
         """ValueError for a mapping without the array's node of some operand."""
@@ -56,12 +61,18 @@ class Builder:
             chain[0].bank.fill(values)
         offset = self._offset(operands)
         drained, accumulator = self._output(rule, offset)
-        return Nodes(self.at, ifmap[-1], weight[-1], accumulator, drained)
+        return Nodes(self.at, ifmap[-1], weight[-1], accumulator, drained, tuple(self.registers))
 
     def _input(self, operand: OperandName, layout: Layout, name: str, bits: int) -> list[InputStore]:
         nodes = [InputStore(layout, name, bits, self._port(self.machine.dram), None)]
         for position, memory in self._memories(operand):
-            nodes.append(InputStore(layout, name, bits, self._port(memory), nodes[-1]))
+            file = None if memory is not None else self._file_port(operand, name, position)
+            if file is None:
+                nodes.append(InputStore(layout, name, bits, self._port(memory), nodes[-1]))
+            else:
+                kept = RegisterInput(self.problem, operand, layout, name, bits, self.table, file, nodes[-1])
+                self.registers.append(kept)
+                nodes.append(kept)
             self.at[position] = nodes[-1]
         return nodes
 
@@ -92,8 +103,20 @@ class Builder:
         columns = Box(problem, (*problem.batch, problem.column))
         return Offset(operands.offset, problem.relevant("output"), columns, problem.bias_bits, ports[-1])
 
+    def _file_port(self, operand: OperandName, name: str, position: int) -> FilePort | None:
+        """The registers of an operand whose node stands at `position`; None where that is the array's."""
+        node, file = self.mapping.nodes[position], self.machine.register_file(operand)
+        if not isinstance(node, Store) or node.level != REGISTERS:
+            return None
+        if file is None:
+            raise ValueError(f"{self.machine.name} has no registers for {operand}")
+        return FilePort(self.table, file, name, value_bits(self.problem, operand, self.machine))
+
     def _memories(self, operand: OperandName) -> Iterator[tuple[int, Sram | None]]:
-        """Place and memory of the operand's nodes below its tensor in DRAM; the last is the array's."""
+        """Place and memory of the operand's nodes below its tensor in DRAM; the last is the array's own.
+
+        That is its node in registers where there is one, and the array's place in them is no node.
+        """
         own = [
             (at, node.level)
             for at, node in enumerate(self.mapping.nodes)
@@ -101,9 +124,11 @@ class Builder:
         ]
         if not own or own[-1][1] != ARRAY:
             raise ValueError(f"the innermost node of {operand} is not the array's")
-        alone = all(level in (ARRAY, self.machine.dram.name) for _, level in own)
+        if len(own) > 1 and own[-2][1] == REGISTERS:
+            own.pop()
+        alone = all(level in (ARRAY, REGISTERS, self.machine.dram.name) for _, level in own)
         for at, level in own:
-            if level == ARRAY or (level == self.machine.dram.name and alone and operand == "output"):
+            if level in (ARRAY, REGISTERS) or (level == self.machine.dram.name and alone and operand == "output"):
                 yield at, None
             elif level != self.machine.dram.name:
                 yield at, self.machine.memory(level)

@@ -136,7 +136,7 @@ def _mapped(
     mapped = mapper.map_op(problem, machine, arch.mapping)
     if isinstance(mapped, Infeasible):
         return mapped
-    visits = tiling(problem, "output", mapped.mapping.loops).most_visits
+    visits = tiling(problem, "output", mapped.mapping.array_loops("output")).most_visits
     order = psum_order_fault(problem, mapped.mapping, visits, machine)
     if order is not None:
         return order

@@ -19,8 +19,8 @@ class Below(Protocol):
 class OutputStore:
     """A node of the output: one bank of psums for each step of a group, and one of finished outputs.
 
-    A psum comes in from the node above when an array visit first needs it, with the rest of the tile
-    that the node above holds; what is held when the tile is left goes up.
+    A psum comes in from the node above in the stay of the tile in which the array takes it; what is held
+    when the tile is left goes up. What a stay brings is one transfer, and what it sends another.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class OutputStore:
         self.ofmap = Bank(layout.shape)
         self.below: Below | None = None
         self._tile = TileKeeper(layout)
+        self._fetched = 0
         self._psum_bits, self._ofmap_bits = psum_bits, ofmap_bits
         self._port = port
         self._parent = parent
@@ -53,8 +54,11 @@ class OutputStore:
             self.below.leave()
         if self._parent is None or self._tile.empty:
             return
-        for own, above in zip(self.psums, self._parent.psums, strict=True):
-            self._moved(self._parent, self, "psum", above.move(own, self._tile.index), self._psum_bits)
+        self._moved(self, self._parent, "psum", self._fetched, self._psum_bits)
+        self._fetched = 0
+        banks = zip(self.psums, self._parent.psums, strict=True)
+        psums = sum(above.move(own, self._tile.index) for own, above in banks)
+        self._moved(self._parent, self, "psum", psums, self._psum_bits)
         outputs = self._parent.ofmap.move(self.ofmap, self._tile.index)
         self._moved(self._parent, self, "ofmap", outputs, self._ofmap_bits)
         self._tile.forget()
@@ -73,17 +77,18 @@ class OutputStore:
         self._port.move("ofmap", "write", sizes, self._ofmap_bits)
 
     def _fetch(self, bank: int, index: Index) -> None:
-        """Bring the tile's psums of one bank down to here, if any of those wanted is not here."""
+        """Bring psums of one bank down to here, if they are not; what a stay brings is counted when it ends."""
         if self._parent is None or self.psums[bank].held[index].all():
             return
-        self._parent._fetch(bank, self._tile.index)
-        moved = self.psums[bank].move(self._parent.psums[bank], self._tile.index)
-        self._moved(self, self._parent, "psum", moved, self._psum_bits)
+        self._parent._fetch(bank, index)
+        self._fetched += self.psums[bank].move(self._parent.psums[bank], index)
 
     def _moved(self, to: OutputStore, source: OutputStore, operand: str, values: int, bits: int) -> None:
         if values:
-            sizes = self._tile.sizes
-            if values != sum(size * times for size, times in sizes):  # some outputs of the tile are further on
+            whole = sum(size * times for size, times in self._tile.sizes)
+            each = values // whole  # psums of an output
+            sizes = [(size * each, times) for size, times in self._tile.sizes]
+            if values != whole * each:  # other outputs of the tile are at another step
                 sizes = [(values, 1)]
             source._port.move(operand, "read", sizes, bits)
             to._port.move(operand, "write", sizes, bits)

@@ -12,6 +12,7 @@ from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
 from accelsim.hardware.pe_grid import PeGrid, build_pe_grid
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
+from accelsim.hardware.registers import RegisterFile, build_register_files
 from accelsim.hardware.sram import OperandName, Sram, build_sram
 from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
@@ -50,7 +51,8 @@ class Machine:
     """package -> dram, die -> core -> memories and compute. Built by `build_machine`, never changed.
 
     `memories` are all on-chip memories, outermost first. Those that hold an operand are its chain:
-    the way its values go between DRAM and the array, unless a mapping passes one by.
+    the way its values go between DRAM and the array, unless a mapping passes one by. `registers` are
+    the files in the array's PEs, of which an operand has one or none.
     """
 
     name: str
@@ -62,11 +64,12 @@ class Machine:
     vector_unit: VectorUnit
     dram: Dram
     root: Node
+    registers: tuple[RegisterFile, ...] = ()
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
         engine = () if self.psum_engine is None else (self.psum_engine,)
-        return (self.array, *self.memories, *engine, self.lut_unit, self.vector_unit, self.dram)
+        return (self.array, *self.registers, *self.memories, *engine, self.lut_unit, self.vector_unit, self.dram)
 
     def block(self, name: str) -> Block:
         """The block called `name`; ValueError with the names there are."""
@@ -78,6 +81,10 @@ class Machine:
     def chain(self, operand: OperandName) -> tuple[Sram, ...]:
         """The memories that hold an operand, outermost first; never empty."""
         return tuple(memory for memory in self.memories if operand in memory.holds)
+
+    def register_file(self, operand: OperandName) -> RegisterFile | None:
+        """The registers that hold an operand in each PE; None where they hold none of it."""
+        return next((file for file in self.registers if operand in file.holds), None)
 
     def memory(self, name: str) -> Sram:
         """The memory called `name`; ValueError with the names there are."""
@@ -155,11 +162,12 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     lut = build_lut_unit(spec.lut_unit, process)
     vector = build_vector_unit(spec.vector_unit, process)
     dram = build_dram(spec.dram, where)
-    on_core = [*memories, array, *([] if engine is None else [engine]), lut, vector]
+    registers = build_register_files(spec.array, process) if isinstance(spec.array, models.PeGridArray) else ()
+    on_core = [*memories, array, *registers, *([] if engine is None else [engine]), lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
     die = Node("die", children=(core,), process=process)
     root = Node("package", children=(Node("dram", block=dram), die))
-    return Machine(spec.name, process, array, memories, engine, lut, vector, dram, root)
+    return Machine(spec.name, process, array, memories, engine, lut, vector, dram, root, registers)
 
 
 def _build_array(spec: models.AdderTreeArray | models.SystolicArray | models.PeGridArray, process: Process) -> Array:

@@ -69,7 +69,7 @@ def build_sram(name: str, spec: models.Buffer, holds: tuple[OperandName, ...], p
         name=name,
         actions=actions,
         area_mm2=or_user(spec.area_mm2, sram_table.area_mm2(kib, word, process)),
-        leakage_mw=or_user(spec.leakage_mw, _leakage_mw(kib)),
+        leakage_mw=or_user(spec.leakage_mw, sram_leakage_mw(kib)),
         holds=holds,
         capacity_bits=round(kib * BITS_PER_KIB),
         word_bits=word,
@@ -78,7 +78,7 @@ def build_sram(name: str, spec: models.Buffer, holds: tuple[OperandName, ...], p
     )
 
 
-def _leakage_mw(capacity_kib: float) -> Cost:
-    """Assumed density; not scaled with node or voltage, for nothing sourced says how."""
+def sram_leakage_mw(capacity_kib: float) -> Cost:
+    """Leakage, mW: assumed density; not scaled with node or voltage, for nothing sourced says how."""
     density = tables.cost(tables.row("leakage", "part", "sram"), "leakage_mw_per_kib")
     return density.scaled(capacity_kib, f"x {capacity_kib:g} KiB, at every node and voltage")

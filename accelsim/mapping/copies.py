@@ -12,14 +12,46 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from accelsim.mapping.halo import halo_classes, halo_pairs
-from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes
+from accelsim.mapping.halo import halo_classes, halo_dims, halo_pairs, largest_halo
+from accelsim.mapping.nest import ChunkClass, Loop, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 
 
 def _lane_width(problem: Problem, dim: str, loops: Sequence[Loop]) -> int:
     """How many indices of `dim` run side by side below all `loops`."""
     return min([problem.extent(dim), *(loop.step for loop in loops if loop.dim == dim)])
+
+
+def uneven_deal(problem: Problem, operand: OperandName, loops: Sequence[Loop], depth: int) -> str | None:
+    """What keeps `pe_values` and `largest_in_pe` from counting below the first `depth` loops, in words."""
+    widths = {dim: _lane_width(problem, dim, loops) for dim in problem.dims}
+    paired = halo_dims(problem) if operand == "ifmap" else ()
+    for loop in loops[depth:]:
+        if loop.dim in paired and loop.step % widths[loop.dim]:
+            return f"a step of {loop.step} deals {loop.dim} unevenly to {widths[loop.dim]} PEs"
+    return None
+
+
+def largest_in_pe(problem: Problem, operand: OperandName, loops: Sequence[Loop], depth: int) -> int:
+    """Most elements that one PE needs of one of the operand's tiles below the first `depth` of all `loops`.
+
+    The first PE of each dim, which gets an index of every piece, or of a conv's window the one that
+    sees the most. ValueError as `pe_values`.
+    """
+    uneven = uneven_deal(problem, operand, loops, depth)
+    if uneven is not None:
+        raise ValueError(uneven)
+    pairs = halo_pairs(problem) if operand == "ifmap" else ()
+    paired = [dim for pair in pairs for dim in pair]
+    most = 1
+    for row, red in pairs:
+        widths = (_lane_width(problem, row, loops), _lane_width(problem, red, loops))
+        most *= largest_halo(problem, (row, red), loops[:depth], widths)
+    for dim in problem.relevant(operand):
+        if dim not in paired:
+            tiles = chunk_classes(problem.extent(dim), dim, loops[:depth])
+            most *= max(chunk_count(chunk.extent, dim, loops[depth:]) for chunk in tiles)
+    return most
 
 
 def pe_values(problem: Problem, operand: OperandName, loops: Sequence[Loop], depth: int) -> int:
@@ -32,9 +64,9 @@ def pe_values(problem: Problem, operand: OperandName, loops: Sequence[Loop], dep
     widths = {dim: _lane_width(problem, dim, loops) for dim in problem.dims}
     pairs = halo_pairs(problem) if operand == "ifmap" else ()
     paired = [dim for pair in pairs for dim in pair]
-    uneven = [loop for loop in loops[depth:] if loop.dim in paired and loop.step % widths[loop.dim]]
-    if uneven:
-        raise ValueError(f"a step of {uneven[0].step} deals {uneven[0].dim} unevenly to {widths[uneven[0].dim]} PEs")
+    uneven = uneven_deal(problem, operand, loops, depth)
+    if uneven is not None:
+        raise ValueError(uneven)
     per_dim: list[Sequence[ChunkClass]] = [
         halo_classes(problem, pair, above, (widths[pair[0]], widths[pair[1]])) for pair in pairs
     ]

@@ -10,6 +10,8 @@ Row stationary is the order of a spatial pattern: kernel rows unrolled over the 
 output rows over its columns, so that the PEs of a diagonal (p + r equal, at stride 1) share one input
 row, and sums pass along a column. Innermost, a filter row stays where it is and slides over an input
 row. Channels and taps are the two parts of the reduction; a matmul is a conv of one tap.
+With registers in the PEs, row stationary has a second, inner part of the same order, as large as they
+can hold (`accelsim.mapping.register_tile`).
 
 What stays in the array follows from the order alone, by the stationarity rule of
 `accelsim.mapping.count`: below the last loop that is relevant to it, an operand does not move.
@@ -25,6 +27,7 @@ from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.nest import Loop, Mapping, Spatial, without_single_trips
 from accelsim.mapping.placement import Infeasible, Spill, place_storage
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.register_tile import with_register_tile
 
 _ORDERS = {
     "weight_stationary": ("batch", "column", "reduction", "shared", "row"),
@@ -70,7 +73,10 @@ def map_fixed(problem: Problem, machine: Machine, spill: Spill) -> Mapping | Inf
 def map_in_order(problem: Problem, order: Sequence[str], machine: Machine, spill: Spill) -> Mapping | Infeasible:
     """The nest that walks the dims in `order` (outermost first), with storage placed by `place_storage`."""
     widths = spatial_widths(problem, machine.array)
-    loops = tuple(Loop(dim, widths.get(dim, 1)) for dim in order)
+    if machine.registers and machine.array.dataflow == "row_stationary":
+        loops = with_register_tile(problem, order, widths, machine)
+    else:
+        loops = tuple(Loop(dim, widths.get(dim, 1)) for dim in order)
     loops = tuple(node for node in without_single_trips(loops, problem) if isinstance(node, Loop))
     nodes = place_storage(problem, loops, machine, spill)
     if isinstance(nodes, Infeasible):

@@ -21,7 +21,7 @@ def chain_plan(
     """The plan for one nest; Infeasible where its outputs spill or the group's tiles do not fit."""
     problem, buffer = first.problem, machine.psum_buffer
     node = mapping.store("output", buffer.name)
-    loops = mapping.loops_above("output", buffer.name if node is not None else "array")
+    loops = mapping.array_loops("output") if node is None else mapping.loops_above("output", buffer.name)
     tiles = tiling(problem, "output", loops)
     lever = "raise buffers.psum_ofmap.capacity_kib or narrow the outputs"
     if node is None or tiles.most_visits > 1:
@@ -30,7 +30,7 @@ def chain_plan(
     words = max(
         buffer.accesses(tiles.largest, bits) for vector in vectors for bits in (vector.in_bits, vector.out_bits)
     )
-    alone = tile_bits(problem, buffer, "output", tiles.largest, psum_stores(problem, mapping.loops))
+    alone = tile_bits(problem, buffer, "output", tiles.largest, psum_stores(problem, mapping.array_loops("output")))
     demand = slots * max(alone, words * buffer.word_bits)
     if demand > buffer.capacity_bits:
         return Infeasible(buffer.name, demand, buffer.capacity_bits, "bits for output tiles", lever)

@@ -18,7 +18,7 @@ from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.im2col import Ints, distinct_inputs
 from accelsim.mapping.nest import ChunkClass, Chunks, Loop, chunks
 from accelsim.mapping.problem import Problem
-from accelsim.mapping.window import Axis, axis_of, distinct_positions
+from accelsim.mapping.window import Axis, axis_of, distinct_positions, most_positions
 from accelsim.workload.trace import ConvDims
 
 Steps = tuple[int, ...]
@@ -68,6 +68,20 @@ def halo_classes(
         row, red = (own[cut] if cut >= 0 else -1 for own, cut in zip(positions, (row_cut, red_cut), strict=True))
         classes.append(ChunkClass(values, max(row, red), count))
     return tuple(classes)
+
+
+def largest_halo(problem: Problem, pair: Pair, loops: Sequence[Loop], widths: Widths) -> int:
+    """Most distinct positions along the pair's dims that one PE sees of a chunk dealt out to `widths` PEs."""
+    window, rows, reds, row_steps, red_steps = _chunking(problem, pair, loops)
+    if not isinstance(window, Axis):
+        raise ValueError("the chunks of flattened pixels and taps are not dealt out")
+    return _largest(window, rows, reds, row_steps, red_steps, widths)
+
+
+@lru_cache(maxsize=4096)
+def _largest(window: Axis, rows: int, reds: int, row_steps: Steps, red_steps: Steps, widths: Widths) -> int:
+    row, red = _chunks(rows, row_steps), _chunks(reds, red_steps)
+    return most_positions(window, row.start, row.extent, red.start, red.extent, widths)
 
 
 def chunk_pairs(

@@ -2,7 +2,8 @@
 
 A mapping is a list of nodes read from the outside in. `Loop(dim, step)` walks the extent that the
 loops above left of `dim` in chunks of `step`; the last chunk may be ragged. `Store(operand, level)`
-says that `level` holds the tile of `operand` that the loops above select. `Spatial(dim, width)`
+says that `level` holds the tile of `operand` that the loops above select: a memory, each PE's
+`registers`, or `array`, what the PEs work on in one cycle. `Spatial(dim, width)`
 unrolls up to `width` indices over the array. A loop of one trip does not exist. Fused operations
 will branch; an unfused one is this single path.
 """
@@ -16,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.mapping.problem import OperandName, Problem
+
+REGISTERS = "registers"
+"""The level of the register files inside the PEs."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class Mapping:
             elif isinstance(node, Store) and node.operand == operand and node.level == level:
                 return tuple(above)
         raise KeyError(f"{operand} has no storage at {level}")
+
+    def array_loops(self, operand: OperandName) -> tuple[Loop, ...]:
+        """The loops outside what the array holds of an operand: in its PEs' registers, else what it works on."""
+        return self.loops_above(operand, "array" if self.store(operand, REGISTERS) is None else REGISTERS)
 
     def __str__(self) -> str:
         lines, depth = [], 0

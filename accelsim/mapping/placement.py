@@ -4,12 +4,14 @@ From the outside in, each operand's storage node goes to the position in the nes
 values from the level above among those that fit; ties prefer several tiles over one (so that loading
 overlaps with compute), then the outermost. A tile so small that its DRAM transfer is shorter than
 `LATENCIES_PER_TRANSFER` DRAM latencies grows along the loop above it while two of it fit. Input tiles
-demand two slots unless the whole operand is one tile; psums demand one. A psum position that revisits
+demand two slots unless the whole operand is one tile, or it is a tile of registers (which hold what is
+worked on) of which two do not fit; psums demand one. A psum position that revisits
 a tile has spilled: its home is the level above.
 
 An operand passes by an outer memory that has no room for the tile that the next memory inwards would
 hold by itself. A shared memory takes outputs first (a psum moves twice), then ifmap, then weight, and
-leaves free what those to come need at least; ties there prefer the smallest tile.
+leaves free what those to come need at least; ties there prefer the smallest tile. What the PEs' registers hold
+is placed first (`accelsim.mapping.register_place`); memories then stand no further in.
 """
 
 from __future__ import annotations
@@ -22,12 +24,11 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.halo import halo_dims
-from accelsim.mapping.nest import Loop, Node, Store, chunks_within_reach
+from accelsim.mapping.nest import REGISTERS, Loop, Node, Store, chunks_within_reach
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.mapping.register_place import SHARING_ORDER, register_positions
 
 LATENCIES_PER_TRANSFER = 8
-SHARING_ORDER: tuple[OperandName, ...] = ("output", "ifmap", "weight")
-
 Spill = Literal["through", "bypass"]
 
 
@@ -72,7 +73,7 @@ def transfer_bits(machine: Machine) -> int:
 
 
 def psum_stores(problem: Problem, loops: tuple[Loop, ...]) -> int:
-    """T - 1: how often an output leaves the accumulator unfinished."""
+    """T - 1: how often an output leaves the array, below `loops`, unfinished."""
     return tiling(problem, "output", loops).most_visits - 1
 
 
@@ -80,8 +81,13 @@ def place_storage(
     problem: Problem, loops: tuple[Loop, ...], machine: Machine, spill: Spill
 ) -> tuple[Node, ...] | Infeasible:
     """The loops with storage nodes among them, or the first operand that fits nowhere."""
-    placer = _Placer(problem, loops, machine)
+    registers = register_positions(problem, loops, machine)
+    placer = _Placer(problem, loops, machine, registers)
     places = placer.places()
+    if isinstance(places, Infeasible) and registers:
+        registers = {}  # shared memories may have no room for what they have to hold of every operand then
+        placer = _Placer(problem, loops, machine, registers)
+        places = placer.places()
     if isinstance(places, Infeasible):
         return places
     home = next(place for place in places if place.operand == "output")
@@ -90,9 +96,10 @@ def place_storage(
         # A psum that bypasses its memories is exchanged with DRAM where the outermost would have held it.
         home = replace(home, level="dram")
         if visits <= placer.psum_stores:  # without a buffer every visit of the array goes to DRAM
-            home = replace(home, position=len(loops), step=loops[-1].step, double_buffered=True)
+            last = placer.last["output"]
+            home = replace(home, position=last, step=loops[last - 1].step, double_buffered=True)
         places = [*(place for place in places if place.operand != "output"), home]
-    return _assemble(loops, placer.nested(places))
+    return _assemble(loops, placer.nested(places), registers)
 
 
 @dataclass(frozen=True)
@@ -114,13 +121,17 @@ class _Place:
 class _Placer:
     """Chooses storage positions for one problem and loop order."""
 
-    def __init__(self, problem: Problem, loops: tuple[Loop, ...], machine: Machine) -> None:
+    def __init__(
+        self, problem: Problem, loops: tuple[Loop, ...], machine: Machine, registers: dict[OperandName, int]
+    ) -> None:
         self.problem = problem
         self.loops = loops
         for dim in halo_dims(problem):
             chunks_within_reach(problem.extent(dim), dim, loops)
         self.machine = machine
-        self.psum_stores = psum_stores(problem, loops)
+        self.registers = registers
+        self.last = {operand: registers.get(operand, len(loops)) for operand in OPERANDS}
+        self.psum_stores = psum_stores(problem, loops[: self.last["output"]])
         self.transfer_bits = transfer_bits(machine)
         self._tilings: dict[tuple[OperandName, int, int | None], Tiling] = {}
 
@@ -138,8 +149,11 @@ class _Placer:
 
     def demand(self, memory: Sram, operand: OperandName, position: int, step: int | None = None) -> int:
         tiles = self.tiling(operand, position, step)
-        slots = 2 if operand != "output" and tiles.tiles > 1 else 1
-        return slots * self.tile_bits(memory, operand, tiles)
+        bits = self.tile_bits(memory, operand, tiles)
+        if operand == "output" or tiles.tiles == 1:
+            return bits
+        waits = position == self.registers.get(operand) and 2 * bits > memory.capacity_bits
+        return bits if waits else 2 * bits
 
     def places(self) -> list[_Place] | Infeasible:
         """Places in all memories, outermost first."""
@@ -182,10 +196,10 @@ class _Placer:
         """The innermost position of use in a memory: that of the smallest tile that the next one inwards would hold."""
         chain = self.machine.chain(operand)
         if memory is chain[-1]:
-            return len(self.loops)
+            return self.last[operand]
         below = chain[chain.index(memory) + 1]
-        best = self._best(below, operand, range(len(self.loops) + 1), below.capacity_bits, True)
-        return len(self.loops) if best is None else best
+        best = self._best(below, operand, range(self.last[operand] + 1), below.capacity_bits, True)
+        return self.last[operand] if best is None else best
 
     def _best(
         self, memory: Sram, operand: OperandName, positions: Iterable[int], room: int, smallest: bool
@@ -222,9 +236,9 @@ class _Placer:
         return self.loops[position - 1].step if position else 0
 
     def _double(self, place: _Place) -> bool:
-        """Inputs always have two slots when there are two tiles; outputs when the room is there."""
+        """Two slots when there are two tiles and the room is there, as it is for all inputs but tiles of registers."""
         several = self.tiling(place.operand, place.position, place.step).tiles > 1
-        return several and (place.operand != "output" or self._fits_twice(place, place.step))
+        return several and self._fits_twice(place, place.step)
 
     def nested(self, placed: Sequence[_Place]) -> list[_Place]:
         """The places with steps of one loop made multiples of each other.
@@ -280,7 +294,7 @@ def _last_true(low: int, high: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _assemble(loops: tuple[Loop, ...], placed: Sequence[_Place]) -> tuple[Node, ...]:
+def _assemble(loops: tuple[Loop, ...], placed: Sequence[_Place], registers: dict[OperandName, int]) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for operand in OPERANDS:
         if not any(place.operand == operand and place.level == "dram" for place in placed):
@@ -293,9 +307,13 @@ def _assemble(loops: tuple[Loop, ...], placed: Sequence[_Place]) -> tuple[Node, 
             if place.position == position and (position == 0 or place.step == step)
         ]
 
-    nodes += stores(0, 0)
+    def in_registers(position: int) -> list[Node]:
+        return [Store(operand, REGISTERS) for operand in OPERANDS if registers.get(operand) == position]
+
+    nodes += [*stores(0, 0), *in_registers(0)]
     for position, loop in enumerate(loops, start=1):
         steps = {place.step for place in placed if place.position == position} | {loop.step}
         for step in sorted(steps, reverse=True):
             nodes += [Loop(loop.dim, step), *stores(position, step)]
+        nodes += in_registers(position)
     return (*nodes, *(Store(operand, "array") for operand in OPERANDS))

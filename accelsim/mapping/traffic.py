@@ -5,10 +5,11 @@ stores it; those without a storage node are passed by. Between two such levels
 
     upper --read, write--> lower           ifmap, weight: whenever the lower level takes a new tile
     lower --read, write--> upper           psum: a tile leaves before its last visit ...
-    upper --read, write--> lower           ... and comes back
+    upper --read, write--> lower           ... and comes back (`psum_groups` says how many psums)
     lower --read, write--> upper           ofmap: a tile leaves at its last visit
 
-where the array, the innermost level, has no actions. A psum that leaves the innermost memory before
+where the array, the innermost level, has actions only in its PEs' registers (see
+`accelsim.mapping.registers`). A psum that leaves the innermost memory before
 its last visit has spilled; an output without any memory is exchanged between the array and DRAM in
 the tiles of its DRAM node. SRAM words are counted per tile (a ragged tile ends in a partly filled
 word), DRAM bursts per tile likewise. Tiles lie contiguous in DRAM.
@@ -29,6 +30,8 @@ from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
+from accelsim.mapping.psum_groups import psum_moves, single_moves
+from accelsim.mapping.registers import register_uses
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,14 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
         *_pass_flows(problem, mapping, machine),
+        *_register_flows(problem, mapping, machine, weight_name),
     ]
     return tuple(flow for flow in flows if flow.count)
 
 
 def array_tiling(problem: Problem, mapping: Mapping, operand: OperandName) -> Tiling:
-    """The operand's tiles in the array: one per distinct set of relevant loop indices."""
-    return tiling(problem, operand, mapping.loops_above(operand, "array"))
+    """The operand's tiles in the array, registers included: one per distinct set of relevant loop indices."""
+    return tiling(problem, operand, mapping.array_loops(operand))
 
 
 def stored_chain(mapping: Mapping, machine: Machine, operand: OperandName) -> tuple[Sram, ...]:
@@ -108,22 +112,27 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
         problem.psum.bits,
         problem.ofmap_bits,
     )
-    tilings = _tilings(problem, mapping, used, "output")
-    visits = tilings[-1]
+    array = mapping.array_loops("output")
+    nests = [mapping.loops_above("output", sram.name) for sram in used]
     if not used and mapping.store("output", "dram") is not None:
-        tilings = [tiling(problem, "output", mapping.loops_above("output", "dram"))]
+        nests = [mapping.loops_above("output", "dram")]
+    moves = [psum_moves(problem, array, len(nest)) for nest in nests]
+    tilings = [tiling(problem, "output", nest) for nest in nests]
+    visits = tiling(problem, "output", array)
+    if used or not nests:  # the array's own level
+        moves, tilings = [*moves, single_moves(visits)], [*tilings, visits]
     flows = _psum_engine_flows(problem, machine, visits) if visits.again() else []
-    for sram, own, below in reversed(list(zip(used, tilings, tilings[1:], strict=False))):
-        # A psum comes from below and goes back, leaves for above and comes back: a write and a read each.
-        values, count = (sum(tiles.again(per_tile) for tiles in (below, own)) for per_tile in (int, words(sram, psum)))
-        flows += [sram_flow(sram, "psum", action, values, count, psum) for action in ("write", "read")]
-        for action, tiles in (("write", below), ("read", own)):
+    for at, sram in reversed(list(enumerate(used))):
+        per_word, own, below = words(sram, psum), moves[at], moves[at + 1]
+        for action, comes, goes in (("write", below.leaves, own.returns), ("read", below.returns, own.leaves)):
+            flows.append(sram_flow(sram, "psum", action, comes() + goes(), comes(per_word) + goes(per_word), psum))
+        for action, tiles in (("write", tilings[at + 1]), ("read", tilings[at])):
             flows.append(sram_flow(sram, "ofmap", action, tiles.once(), tiles.once(words(sram, ofmap)), ofmap))
-    outer = tilings[0]
-    moved = outer.again(lambda values: dram.moved_bits(values * psum))
-    flows += [dram_flow(dram, "psum", action, outer.again(), psum, moved) for action in ("write", "read")]
-    moved = outer.once(lambda values: dram.moved_bits(values * ofmap))
-    return [*flows, dram_flow(dram, "ofmap", "write", outer.once(), ofmap, moved)]
+    for action, moved in (("write", moves[0].leaves), ("read", moves[0].returns)):
+        bits = moved(lambda values: dram.moved_bits(values * psum))
+        flows.append(dram_flow(dram, "psum", action, moved(), psum, bits))
+    finished = tilings[0].once(lambda values: dram.moved_bits(values * ofmap))
+    return [*flows, dram_flow(dram, "ofmap", "write", tilings[0].once(), ofmap, finished)]
 
 
 def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> list[Flow]:
@@ -144,10 +153,20 @@ def _pass_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
     """In a PE grid the sums that several PEs have of an output meet when it leaves them, one pass less than PEs."""
     if not isinstance(machine.array, PeGrid):
         return []
-    above = mapping.loops_above("output", "array")
+    above = mapping.array_loops("output")
     passes = pe_values(problem, "output", mapping.loops, len(above)) - tiling(problem, "output", above).total()
     bits = passes * machine.array.accumulator_bits
     return [Flow(machine.array.name, "psum", "pass", passes, passes, bits, bits)]
+
+
+def _register_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name: str) -> list[Flow]:
+    names = {"ifmap": "ifmap", "weight": weight_name, "output": "psum"}
+    flows = []
+    for use in register_uses(problem, mapping, machine):
+        count = use.values * use.file.words_per_value(use.bits)
+        moved = (use.values, use.values * use.bits, count * use.file.word_bits)
+        flows.append(Flow(use.file.name, names[use.operand], use.action, count, *moved))
+    return flows
 
 
 def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Flow]:
@@ -169,9 +188,9 @@ def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
 
 def _bias_starts(problem: Problem, mapping: Mapping, sram: Sram) -> Flow:
     """Reads of the memory next to the array: the columns' biases, for each output tile of the array."""
-    bits = problem.bias_bits
-    starts = math.prod(chunk_count(problem.extent(dim), dim, mapping.loops) for dim in (problem.row, *problem.shared))
-    per_dim = (chunk_classes(problem.extent(dim), dim, mapping.loops) for dim in (*problem.batch, problem.column))
+    bits, loops = problem.bias_bits, mapping.array_loops("output")
+    starts = math.prod(chunk_count(problem.extent(dim), dim, loops) for dim in (problem.row, *problem.shared))
+    per_dim = (chunk_classes(problem.extent(dim), dim, loops) for dim in (*problem.batch, problem.column))
     reads = starts * sum(
         math.prod(chunk.count for chunk in tile) * sram.accesses(math.prod(chunk.extent for chunk in tile), bits)
         for tile in itertools.product(*per_dim)

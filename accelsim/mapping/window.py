@@ -41,6 +41,17 @@ def axis_of(conv: ConvDims, axis: int) -> Axis:
     return Axis(taps, size, conv.stride[axis], conv.padding[axis], conv.dilation[axis])
 
 
+def meetings(axis: Axis, outputs: int) -> int:
+    """Pairs of an output (of the first `outputs`) and a tap that meet at a position inside."""
+    pairs = 0
+    for tap in range(axis.taps):
+        first = tap * axis.dilation - axis.padding
+        low = max(0, -(first // axis.stride))
+        high = min(outputs - 1, (axis.size - 1 - first) // axis.stride)
+        pairs += max(0, high - low + 1)
+    return pairs
+
+
 def distinct_positions(
     axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints, widths: tuple[int, int] = (1, 1)
 ) -> tuple[Ints, Ints, Ints]:
@@ -51,6 +62,22 @@ def distinct_positions(
     output chunk (outputs,), of each tap chunk (taps,), and positions by kind (output kinds, tap kinds).
     Raises TooManyChunks when there are more pairs of kinds than can be worked out.
     """
+    kind, tap_kind, values = _lane_positions(axis, start, extent, tap_start, tap_extent, widths)
+    return kind, tap_kind, values.sum(axis=(2, 3))
+
+
+def most_positions(
+    axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints, widths: tuple[int, int]
+) -> int:
+    """Most distinct positions that one PE sees of any pair of chunks; arguments as `distinct_positions`."""
+    _, _, values = _lane_positions(axis, start, extent, tap_start, tap_extent, widths)
+    return int(values.max(initial=0))
+
+
+def _lane_positions(
+    axis: Axis, start: Ints, extent: Ints, tap_start: Ints, tap_extent: Ints, widths: tuple[int, int]
+) -> tuple[Ints, Ints, Ints]:
+    """As `distinct_positions`, PE by PE: (output kinds, tap kinds, PEs along the outputs, along the taps)."""
     firsts, kind = distinct_rows(_output_columns(axis, start, extent))
     tap_firsts, tap_kind = distinct_rows([tap_start, tap_extent])
     # Axes: output kinds, tap kinds, PEs along the outputs, PEs along the taps.
@@ -64,14 +91,15 @@ def distinct_positions(
     stride, dilation = axis.stride * widths[0], axis.dilation * widths[1]
     period = stride // math.gcd(stride, dilation)
     shift = period * dilation // stride
-    begin, values = start * axis.stride + tap_start * axis.dilation - axis.padding, np.int64(0)
+    begin = start * axis.stride + tap_start * axis.dilation - axis.padding
+    values = np.zeros((firsts.size, tap_firsts.size, lanes.size, tap_lanes.size), np.int64)
     for tap in range(longest):
         first = begin + tap * dilation
         unseen = np.maximum(extent - shift, 0) if tap >= period else 0
         low = np.maximum(unseen, -(first // stride))
         high = np.minimum(extent - 1, (axis.size - 1 - first) // stride)
-        values = values + np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0).sum(axis=(2, 3))
-    return kind, tap_kind, np.broadcast_to(values, (firsts.size, tap_firsts.size))
+        values += np.where(tap < tap_extent, np.maximum(high - low + 1, 0), 0)
+    return kind, tap_kind, values
 
 
 def _output_columns(axis: Axis, start: Ints, extent: Ints) -> list[Ints]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.dram import Dram
+from accelsim.mapping.nest import Loop
 from accelsim.mapping.problem import Problem
 from accelsim.program.program import Channel, Ints, TokenUse
 from accelsim.program.steps import Steps
@@ -62,9 +63,9 @@ def input_chain(name: str, levels: Sequence[Level], bits: int, extra_bits: int, 
     return Chain(tuple(transfers), (), tuple(channels), f"{name}_full", f"{name}_free")
 
 
-def output_chain(problem: Problem, steps: Steps, levels: Sequence[Level], dram: Dram) -> Chain:
-    """Transfers of the partial sums, each way, and of the finished outputs."""
-    returns = [returns_of(problem, steps, level.tiles) for level in levels]
+def output_chain(problem: Problem, steps: Steps, loops: Sequence[Loop], levels: Sequence[Level], dram: Dram) -> Chain:
+    """Transfers of the partial sums, each way, and of the finished outputs; `loops`: those above the array's tile."""
+    returns = [returns_of(problem, steps, loops, level) for level in levels]
     takes_slots = len(levels) > 1 or bool(returns[0].returns.any())
     inwards: list[Transfer] = []
     outwards: list[Transfer] = []
@@ -95,7 +96,7 @@ def _comes(problem: Problem, levels: Sequence[Level], at: int, returns: Returns,
         waits.append(TokenUse(f"psum_full{_suffix(levels, at - 1)}", _firsts(levels, at)))
     if returns.returns.any():
         waits.append(TokenUse(f"psum_stored{suffix}", returns.stores_needed))
-    bits = np.where(returns.returns, problem.psum.bits * tiles.values, 0)
+    bits = problem.psum.bits * returns.coming
     signals = (TokenUse(f"psum_full{suffix}", one),)
     return Transfer(_way_in(levels, at), bits, above, levels[at].memory, tuple(waits), signals)
 
@@ -108,7 +109,7 @@ def _leaves(problem: Problem, levels: Sequence[Level], at: int, returns: Returns
         signals.append(TokenUse(f"output_full{_suffix(levels, at - 1)}", _lasts(levels, at)))
     if returns.returns.any():
         signals.append(TokenUse(f"psum_stored{suffix}", returns.unfinished.astype(np.int64)))
-    bits = np.where(returns.unfinished, problem.psum.bits, problem.ofmap_bits) * tiles.values
+    bits = np.where(returns.unfinished, problem.psum.bits * returns.leaving, problem.ofmap_bits * tiles.values)
     waits = (TokenUse(f"output_full{suffix}", one),)
     return Transfer(_way_out(levels, at), bits, levels[at].memory, above, waits, tuple(signals))
 

@@ -1,9 +1,11 @@
 """How long one array instruction lasts: its block's own cycles, or the slowest memory port.
 
 An instruction runs the loops below the innermost memory node on the extents of one tile step, and
-exchanges each operand with the innermost memory that the mapping gives it. Steps alike take equal
+exchanges each operand with the innermost memory that the mapping gives it: a tile of the PEs' registers,
+which may last for several steps, or what the array works on. Steps alike take equal
 time, so each kind of step is worked out once. An output crosses the psum ports only where it enters or
-leaves the accumulators: at the last visit as an ofmap value, before as a psum. A step that only brings
+leaves the accumulators: at the last visit as an ofmap value, before as a psum; those of a group, which
+are read together, are spread over its visits. A step that only brings
 more of the stream to the fold a systolic array is in adds its length and no second skew. A flattened
 conv's pixels each read their own inputs here, an upper bound; those of a nested conv share them.
 Padding is not skipped.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,9 +62,13 @@ class ArrayWork:
 
 @dataclass(frozen=True)
 class _Step:
-    """One kind of step: its extents, and what its outputs do before and after it."""
+    """One kind of step: its extents, and what its outputs do before and after it.
+
+    `tiles` is for each operand the part of the problem that the array exchanges a tile, or several, of.
+    """
 
     problem: Problem
+    tiles: dict[OperandName, Problem]
     enters: bool
     leaves: int
     same_fold: bool
@@ -72,20 +79,28 @@ class _Step:
 def array_work(problem: Problem, mapping: Mapping, steps: Steps, visits: int, machine: Machine) -> ArrayWork:
     """Array cycles of every step; `visits` is T, how often an output leaves the accumulator."""
     inner = mapping.loops[len(steps.loops) :]
+    exchanged = {operand: len(mapping.array_loops(operand)) for operand in OPERANDS}
+    early = {operand: depth for operand, depth in exchanged.items() if depth < len(steps.loops)}
     columns = [steps.ranges(dim, len(steps.loops))[1] for dim in problem.dims]
-    columns += [*_output_moves(problem, steps, inner), _same_fold(problem, steps, machine)]
-    columns += [_keeps(problem, steps, inner, operand).astype(np.int64) for operand in ("ifmap", "weight")]
+    columns += [*_output_moves(problem, mapping, steps), _same_fold(problem, steps, machine)]
+    columns += [_keeps(problem, mapping, steps, operand).astype(np.int64) for operand in ("ifmap", "weight")]
+    columns += [steps.ranges(dim, depth)[1] for depth in early.values() for dim in problem.dims]
     firsts, where = distinct_rows(columns)
     rows = [[int(column[first]) for column in columns] for first in firsts]
     times = np.bincount(where, minlength=len(rows))
     cycles, compute, macs, lanes = [], 0, 0, 0
     ports: dict[str, int] = {}
     memories = _next_to_array(mapping, machine)
-    for (*sizes, enters, leaves, same_fold, ifmap, weight), count in zip(rows, times.tolist(), strict=True):
-        sized = _part(problem, sizes)
-        step = _Step(sized, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
+    below = {operand: mapping.loops[len(steps.loops) : depth] for operand, depth in exchanged.items()}
+    dims = len(problem.dims)
+    for row, count in zip(rows, times.tolist(), strict=True):
+        sized = _part(problem, row[:dims])
+        enters, leaves, same_fold, ifmap, weight, *rest = row[dims:]
+        tiles = dict.fromkeys(OPERANDS, sized)
+        tiles |= {operand: _part(problem, rest[at * dims : (at + 1) * dims]) for at, operand in enumerate(early)}
+        step = _Step(sized, tiles, bool(enters), leaves, bool(same_fold), bool(ifmap), bool(weight))
         need, load = _compute(step, inner, machine.array)
-        port = _port_cycles(step, inner, machine, visits, memories)
+        port = _port_cycles(step, below, machine, visits, memories)
         cycles.append(_lasts(need, load, port, machine, memories))
         compute += count * need
         macs += count * sized.macs
@@ -111,11 +126,13 @@ class WholeWork:
 
 def whole_work(problem: Problem, mapping: Mapping, machine: Machine) -> WholeWork:
     """The op as a single instruction, whose steps need not be listed."""
-    visits = tiling(problem, "output", mapping.loops).most_visits
-    step = _Step(problem if problem.nested else dataclasses.replace(problem, conv=None), False, LEAVES_OFMAP, False)
+    below = {operand: mapping.array_loops(operand) for operand in OPERANDS}
+    visits = tiling(problem, "output", below["output"]).most_visits
+    whole = problem if problem.nested else dataclasses.replace(problem, conv=None)
+    step = _Step(whole, dict.fromkeys(OPERANDS, whole), False, LEAVES_OFMAP, False)
     need, load = _compute(step, mapping.loops, machine.array)
     memories = _next_to_array(mapping, machine)
-    port = _port_cycles(step, mapping.loops, machine, visits, memories)
+    port = _port_cycles(step, below, machine, visits, memories)
     lanes = machine.array.macs_per_cycle * _pieces(problem, mapping.loops)
     return WholeWork(_lasts(need, load, port, machine, memories), need, tuple(port.items()), problem.macs, lanes)
 
@@ -136,10 +153,10 @@ def _part(problem: Problem, sizes: Sequence[int]) -> Problem:
     return dataclasses.replace(problem, extents=extents, conv=part)
 
 
-def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tuple[Ints, Ints]:
+def _output_moves(problem: Problem, mapping: Mapping, steps: Steps) -> tuple[Ints, Ints]:
     """Per step: whether psums come in at its start, and what leaves at its end."""
     depth = len(steps.loops)
-    stays = np.append(_keeps(problem, steps, inner, "output")[1:], False)
+    stays = np.append(_keeps(problem, mapping, steps, "output")[1:], False)
     started, finished = np.zeros(steps.count, bool), np.ones(steps.count, bool)
     for dim in problem.irrelevant("output"):
         start, extent = steps.ranges(dim, depth)
@@ -150,12 +167,13 @@ def _output_moves(problem: Problem, steps: Steps, inner: Sequence[Loop]) -> tupl
     return enters.astype(np.int64), leaves.astype(np.int64)
 
 
-def _keeps(problem: Problem, steps: Steps, inner: Sequence[Loop], operand: OperandName) -> np.ndarray:
+def _keeps(problem: Problem, mapping: Mapping, steps: Steps, operand: OperandName) -> np.ndarray:
     """Whether a step goes on with the array tile of the step before, and with no other."""
-    depth = len(steps.loops)
+    loops = mapping.array_loops(operand)
+    depth = min(len(steps.loops), len(loops))
     keeps = ~steps.changes(problem.relevant(operand), depth)
     for dim in problem.relevant(operand):
-        finest = min((loop.step for loop in inner if loop.dim == dim), default=problem.extent(dim))
+        finest = min((loop.step for loop in loops[depth:] if loop.dim == dim), default=problem.extent(dim))
         keeps &= steps.ranges(dim, depth)[1] <= finest
     return keeps
 
@@ -245,9 +263,12 @@ def _lasts(need: int, load: int, ports: dict[str, int], machine: Machine, memori
 
 
 def _port_cycles(
-    step: _Step, inner: Sequence[Loop], machine: Machine, visits: int, memories: Memories
+    step: _Step, below: Dict[OperandName, Sequence[Loop]], machine: Machine, visits: int, memories: Memories
 ) -> dict[str, int]:
-    """Cycles each memory port (and the psum engine) needs for one step; operands that share one add up."""
+    """Cycles each memory port (and the psum engine) needs for one step; operands that share one add up.
+
+    `below` are the step's own loops outside what the array holds of each operand.
+    """
     problem = step.problem
     moved: list[tuple[Sram, str, int]] = []
     kept: dict[OperandName, bool] = {"ifmap": step.keeps_ifmap, "weight": step.keeps_weight}
@@ -255,9 +276,10 @@ def _port_cycles(
     for operand, bits in widths.items():
         memory = memories[operand]
         if memory is not None:
-            reads = 0 if kept[operand] else tiling(problem, operand, inner).total(words(memory, bits))
+            tiles = tiling(step.tiles[operand], operand, below[operand])
+            reads = 0 if kept[operand] else tiles.total(words(memory, bits))
             moved.append((memory, "read", reads))
-    outputs, psum = tiling(problem, "output", inner), memories["output"]
+    outputs, psum = tiling(step.tiles["output"], "output", below["output"]), memories["output"]
     if psum is not None:
         again = outputs.again(words(psum, problem.psum.bits))
         last_bits = problem.ofmap_bits if step.leaves == LEAVES_OFMAP else problem.psum.bits

@@ -63,7 +63,7 @@ def step_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:
 def array_steps(problem: Problem, mapping: Mapping, machine: Machine, outer_trips: int | None = None) -> ArraySteps:
     """The steps of one matmul or conv, or of some of its outermost trips (see `mac_program`)."""
     steps = walk(problem, step_loops(mapping, machine), outer_trips)
-    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.loops) + 1, machine)
+    work = array_work(problem, mapping, steps, psum_stores(problem, mapping.array_loops("output")) + 1, machine)
     levels = {operand: levels_of(problem, mapping, machine, steps, operand) for operand in OPERANDS}
     return ArraySteps(steps, work, levels)
 
@@ -78,7 +78,7 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     chains = (
         input_chain("ifmap", part.levels["ifmap"], problem.ifmap_bits, 0, machine.dram),
         input_chain("weight", part.levels["weight"], problem.weight_bits, bias_bits, machine.dram),
-        output_chain(problem, part.steps, part.levels["output"], machine.dram),
+        output_chain(problem, part.steps, mapping.array_loops("output"), part.levels["output"], machine.dram),
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")

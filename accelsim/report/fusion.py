@@ -32,7 +32,10 @@ def render_groups(groups: Sequence[GroupRow]) -> RenderableType:
         if first.resource in ("dram", "energy"):
             short = f"one by one {first.bound:,} ({first.demand - first.bound:,} more)"
         parts.append(Text(f"  {layerless(first.name)} x{len(rows)}", style="yellow"))
-        parts.append(Text(f"    needs {first.demand:,} {first.unit}, {short}\n    would help: {first.lever}"))
+        needs = f"needs {first.demand:,} {first.unit}, {short}"
+        if first.resource == "mapping.fusion":  # not a lack of room: such a machine has no fused groups at all
+            needs = first.unit
+        parts.append(Text(f"    {needs}\n    would help: {first.lever}"))
     return Group(*parts, *([Text()] if others else []))
 
 

@@ -83,6 +83,7 @@ def _check_bytes(report: Report) -> None:
     """What a level gives, the next one takes; what leaves the array reaches DRAM; psums come back as they left."""
     memories = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "buffer"))
     order = [block.block for block in report.blocks if block.block in memories]  # outermost first
+    registers = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "registers"))
     ops: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     fused = {(op.phase, op.name) for op in report.ops if op.group}
     for row in report.rows:
@@ -93,7 +94,7 @@ def _check_bytes(report: Report) -> None:
     for (_, op), moved in ops.items():
         for operand in {operand for _, operand, _ in moved} - {"psum"}:
             _check_operand(op, operand, moved, order)
-        for block in (*order, "dram"):
+        for block in (*order, *registers, "dram"):
             left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
             if left != back:
                 raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")

@@ -6,7 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, get_args
 
-from accelsim.spec.models import AdderTreeArray, ArchSpec, Buffer, ConvUnroll, DramPreset, MatmulUnroll, PeGridArray
+from accelsim.spec.models import (
+    AdderTreeArray,
+    ArchSpec,
+    Buffer,
+    ConvUnroll,
+    DramPreset,
+    MappingRules,
+    MatmulUnroll,
+    PeGridArray,
+    RegisterFile,
+)
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
@@ -15,6 +25,11 @@ FO4_PS_PER_NM = 0.36
 """Delay of a fan-out-of-4 inverter, ps per nm of drawn gate length (Ho, Mai, Horowitz, The Future of Wires)."""
 BLOCK_NAMES = (
     "array",
+    "registers",
+    "ifmap_registers",
+    "weight_registers",
+    "psum_registers",
+    "shared_registers",
     "ifmap_buffer",
     "weight_buffer",
     "psum_buffer",
@@ -250,6 +265,45 @@ def _unrolled_sides(spec: ArchSpec) -> Iterator[tuple[DataPath, tuple[MatmulUnro
             yield ("array", "unroll", name, "cols"), sides.cols, array.cols
 
 
+def _register_files(spec: ArchSpec) -> Iterator[tuple[DataPath, RegisterFile, tuple[str, ...]]]:
+    if isinstance(spec.array, PeGridArray):
+        files = spec.array.registers
+        path = ("array", "registers")
+        for name, own in (("ifmap", files.ifmap), ("weight", files.weight), ("psum", files.psum)):
+            if own is not None:
+                yield (*path, name), own, (name,)
+        if files.shared is not None:
+            yield (*path, "shared"), files.shared, files.shared.holds
+
+
+def _registers_hold_an_operand_once(spec: ArchSpec) -> Iterator[Clash]:
+    taken: list[str] = []
+    for path, _, holds in _register_files(spec):
+        for operand in holds:
+            if operand in taken:
+                fix = f"leave {operand} out of one of the two" if holds.count(operand) == 1 else "name it once"
+                yield Clash((*path, "holds"), f"registers of {operand} stand here for the second time", fix)
+            taken.append(operand)
+
+
+def _registers_are_whole_words(spec: ArchSpec) -> Iterator[Clash]:
+    for path, file, _ in _register_files(spec):
+        if file.capacity_bits % file.word_bits:
+            found = f"{file.capacity_bits} bits are {file.capacity_bits / file.word_bits:.2f} words of {file.word_bits}"
+            nearest = max(1, round(file.capacity_bits / file.word_bits)) * file.word_bits
+            yield Clash((*path, "capacity_bits"), found, f"take whole words, for example {nearest}")
+
+
+def _registers_hold_a_value(spec: ArchSpec) -> Iterator[Clash]:
+    for path, file, holds in _register_files(spec):
+        wide = {name: spec.array.accumulator_bits if name == "psum" else spec.array.operand_bits for name in holds}
+        words = sum(-(-bits // file.word_bits) for bits in wide.values())
+        if file.capacity_bits < words * file.word_bits:
+            each = ", ".join(f"{name} of {bits} bits" for name, bits in wide.items())
+            found = f"{file.capacity_bits} bits cannot hold one value of each operand: {each}"
+            yield Clash((*path, "capacity_bits"), found, f"at least {words * file.word_bits}")
+
+
 ON_CHIP = ("memories", "buffers")
 
 
@@ -262,6 +316,15 @@ def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
         found = f"nested convs are searched in any loop order, and {array.dataflow} asks for some"
         fix = "use flatten_crs or channels_only, or dataflow: search on an adder_tree"
         yield Clash(("array", "spatial_reduction"), found, fix)
+
+
+def _search_keys_need_a_search(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.mapping.tiles == "searched" or spec.array.dataflow == "search":
+        return
+    for key in ("objective", "search_budget", "search_tolerance"):
+        if getattr(spec.mapping, key) != MappingRules.model_fields[key].default:
+            fix = "write mapping.tiles: searched" + (" or dataflow: search" if spec.array.kind == "adder_tree" else "")
+            yield Clash(("mapping", key), "has no effect: nothing is searched", f"{fix}, or remove {key}")
 
 
 RULES: tuple[Rule, ...] = (
@@ -285,8 +348,12 @@ RULES: tuple[Rule, ...] = (
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
     Rule(("array", "mapping"), _search_knows_the_array),
+    Rule(("array", "mapping"), _search_keys_need_a_search),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),
+    Rule(("array",), _registers_hold_an_operand_once),
+    Rule(("array",), _registers_are_whole_words),
+    Rule(("array",), _registers_hold_a_value),
 )
 
 

@@ -145,6 +145,45 @@ class Unrolling(SpecModel):
     """What the PEs unroll of a conv, whose loops are all walked one by one."""
 
 
+class RegisterFile(SpecModel):
+    """Registers that every PE has one file of."""
+
+    capacity_bits: Size
+    """Capacity in one PE, bits."""
+    word_bits: Annotated[int, Field(ge=1, le=256, strict=True)]
+    """Bits of one access. A value never straddles two words; a wider one takes several."""
+    cells: Literal["flip_flops", "sram"] = "flip_flops"
+    """What costs that are left out are computed for: registers with a read tree, or a small SRAM."""
+    read_energy_pj_per_bit: Cost | None = None
+    """Read energy per bit of a word, pJ."""
+    write_energy_pj_per_bit: Cost | None = None
+    """Write energy per bit of a word, pJ."""
+    area_mm2: Positive | None = None
+    """Area in all PEs together, mm2."""
+    leakage_mw: Cost | None = None
+    """Static power in all PEs together, mW."""
+
+
+class SharedRegisterFile(RegisterFile):
+    """Registers that several operands share."""
+
+    holds: Annotated[tuple[Literal["ifmap", "weight", "psum"], ...], Field(min_length=2)]
+    """The operands it holds, which then have no file of their own."""
+
+
+class Registers(SpecModel):
+    """What each PE can keep of the operands; one that has no file is only latched for the MAC that it is in."""
+
+    ifmap: RegisterFile | None = None
+    """Holds input activations."""
+    weight: RegisterFile | None = None
+    """Holds weights (and the second operand of an activation matmul)."""
+    psum: RegisterFile | None = None
+    """Holds partial sums, at the accumulators' width."""
+    shared: SharedRegisterFile | None = None
+    """Holds what it names, side by side."""
+
+
 class PeGridArray(SpecModel):
     """rows x cols processing elements, one MAC a cycle each, that unroll any loops."""
 
@@ -157,6 +196,8 @@ class PeGridArray(SpecModel):
     """Columns of PEs."""
     unroll: Unrolling
     """Loops that run side by side; those of a reduction add up from PE to PE."""
+    registers: Registers = Registers()
+    """Register files of every PE."""
     operand_bits: Bits = 8
     """Widest operand a multiplier takes in one cycle."""
     accumulator_bits: Bits = 32

@@ -44,7 +44,7 @@ def cost_of(problem: Problem, mapping: Mapping, machine: Machine) -> Cost:
 
 def double_buffered(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
     """The mapping with two slots for every operand that has several tiles and room for two."""
-    stores = psum_stores(problem, mapping.loops)
+    stores = psum_stores(problem, mapping.array_loops("output"))
 
     def slots(node: Store) -> Store:
         buffer = buffer_of(machine, node.operand)

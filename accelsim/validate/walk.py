@@ -41,6 +41,8 @@ class Stay:
 
     key: tuple[Range, ...]
     values: int
+    begin: int
+    """Innermost iterations before it."""
     resumed: bool = False
     """Outputs only: on arrival the tile had been worked on before, so its psums were read back."""
     finished: bool = False
@@ -91,6 +93,7 @@ class NodeWalk:
         return sum(len(stay.used) - len({output for output, _ in stay.used}) for stay in self.stays)
 
     def psum_reads(self, per_tile: PerTile = int) -> int:
+        """One psum an output; of groups of them, `walked_groups` knows more."""
         return _amount((stay for stay in self.stays if stay.resumed), per_tile)
 
     def psum_writes(self, per_tile: PerTile = int) -> int:
@@ -177,7 +180,7 @@ class _Walker:
         log.held = self.tile(log.operand, key, ranges)
         outer = [other for at, other in self.logs.items() if at < position and other.operand == log.operand]
         assert not outer or log.held <= outer[-1].held, f"{log.level} fetched what {outer[-1].level} does not hold"
-        stay = Stay(key, len(log.held))
+        stay = Stay(key, len(log.held), self.folds)
         if log.operand == "output":
             stay.resumed = self._same(self.done[output] > 0 for output in log.held)
         log.stays.append(stay)

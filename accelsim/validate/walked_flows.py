@@ -9,6 +9,7 @@ from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.validate.walk import NodeWalk, Walk, words_of
+from accelsim.validate.walked_groups import PsumCrossings
 
 PerTile = Callable[[int], int]
 Key = tuple[str, str, str]  # block, operand, action
@@ -57,15 +58,24 @@ def walked_flows(problem: Problem, machine: Machine, walked: Walk) -> FlowTable:
         read = array.psum_reads()
         table.add(("psum_engine", "psum", "dequantise"), read, read, psum, read * psum)
     for upper, lower, log in _boundaries(machine, walked, "output"):
+        psums_up, psums_down = psum_transfers(problem, log, walked.nodes["output", "array"])
         for name, amount, bits, source, target in (
-            ("psum", log.psum_writes, problem.psum.bits, lower, upper),
-            ("psum", log.psum_reads, problem.psum.bits, upper, lower),
+            ("psum", psums_up, problem.psum.bits, lower, upper),
+            ("psum", psums_down, problem.psum.bits, upper, lower),
             ("ofmap", log.ofmap_writes, problem.ofmap_bits, lower, upper),
         ):
             _end(table, machine, source, name, "read", amount, bits)
             _end(table, machine, target, name, "write", amount, bits)
     _bias(table, problem, machine, walked)
     return table
+
+
+def psum_transfers(problem: Problem, log: NodeWalk, array: NodeWalk) -> tuple[Amount, Amount]:
+    """Psums that leave a node of the output for the level above, and that come back."""
+    if problem.psum.group_size == 1 or log is array:
+        return log.psum_writes, log.psum_reads
+    crossings = PsumCrossings(log, array, problem.psum.group_size)
+    return crossings.writes, crossings.reads
 
 
 def _boundaries(machine: Machine, walked: Walk, operand: OperandName) -> list[tuple[str, str, NodeWalk]]:

@@ -21,6 +21,7 @@ MATMUL_PREFIX = "matmul:"
 MAX_MATMUL_EXTENT = 2**20
 MATMUL_BITS = 8
 PSUM_BITS_KEY = "workload.psum.bits"
+PSUM_FIX = "bits 2..15 are APSQ with group_size 1..16; bits 16..64 are a plain accumulator"
 PSUM_GROUP_SIZE_KEY = "workload.psum.group_size"
 
 
@@ -73,9 +74,14 @@ def workload_overrides(trace: Trace, overrides: Mapping[str, str]) -> Trace:
         Fault("override", 0, 0, key, "unknown key", did_you_mean(key, known)) for key in overrides if key not in known
     ]
     faults += [
-        Fault("override", 0, 0, key, repr(value), "give a whole number")
+        Fault("override", 0, 0, key, repr(value[:40]), "give a whole number")
         for key, value in overrides.items()
-        if key in known and not re.fullmatch(r"[0-9]{1,9}", value)
+        if key in known and not re.fullmatch(r"[0-9]+", value)
+    ]
+    faults += [
+        Fault("override", 0, 0, key, f"a number of {len(value)} digits", PSUM_FIX)
+        for key, value in overrides.items()
+        if key in known and re.fullmatch(r"[0-9]{10,}", value)
     ]
     if PSUM_GROUP_SIZE_KEY in overrides and PSUM_BITS_KEY not in overrides:
         fix = f"also give {PSUM_BITS_KEY}; group sizes belong to APSQ widths, 2..15 bits"
@@ -95,8 +101,7 @@ def _psum_scheme(overrides: Mapping[str, str]) -> PsumScheme:
         return PsumScheme(int(overrides[PSUM_BITS_KEY]), int(overrides.get(PSUM_GROUP_SIZE_KEY, "1")))
     except ValueError as error:
         key = PSUM_GROUP_SIZE_KEY if "group_size" in str(error) else PSUM_BITS_KEY
-        fix = "bits 2..15 are APSQ with group_size 1..16; bits 16..64 are a plain accumulator"
-        raise user_error("override", key, str(error), fix) from None
+        raise user_error("override", key, str(error), PSUM_FIX) from None
 
 
 def _matmul_trace(text: str) -> Trace:

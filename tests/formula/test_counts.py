@@ -18,13 +18,14 @@ from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.nest import Loop, Mapping, Node, Store, chunk_count, chunks, without_single_trips
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
+from accelsim.mapping.psum_groups import psum_moves
 from accelsim.mapping.traffic import mac_flows
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import AdderTreeArray, ArchSpec, PeGridArray
 from accelsim.validate.walk import NodeWalk, Walk, walk, words_of
 from accelsim.validate.walked_flows import Key, Numbers, buffers_of, demand_bits, walked_flows
 from accelsim.workload.trace import ConvDims, MatmulDims
-from tests.reference.cases import LEVELS, arch, buffered_nest_of, drawn, nest_of, placed_case_of
+from tests.reference.cases import LEVELS, arch, buffered_nest_of, drawn, nest_of, placed_case_of, spilled_group_of
 from tests.reference.grid import grid_lanes
 
 # Loop orders as the dataflows' names mean them, outermost first.
@@ -180,6 +181,27 @@ def test_flows_of_random_nests_equal_walk(case: tuple[Problem, Mapping, Machine]
     """Buffers anywhere in any nest: outputs of one op that are visited once and often, tiles of all sizes."""
     problem, mapping, machine = case
     assert _flow_table(problem, mapping, machine) == walked_flows(problem, machine, walk(problem, mapping))
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(drawn(spilled_group_of))
+def test_flows_of_psum_groups_equal_walk(case: tuple[Problem, Mapping, Machine]) -> None:
+    """Groups of psums leave unfinished from every level of a chain."""
+    problem, mapping, machine = case
+    assert _flow_table(problem, mapping, machine) == walked_flows(problem, machine, walk(problem, mapping))
+
+
+def test_a_million_stays_are_counted_at_once() -> None:
+    """Of 10^9 steps in stays of 1000, groups of 3: a stay of 3 x 333 + 1 begins a step further on each time."""
+    problem = matmul_problem(MatmulDims(1, 1, 1, 10**9, 2), 8, 8, 8, PsumScheme(8, 3))
+    loops = (Loop("k", 1000), Loop("n", 1), Loop("k", 1), Loop("n", 1))
+    # Inside a stay no other output comes between: it stays in the accumulator, and one psum leaves.
+    assert psum_moves(problem, loops, 2).leaves() == 2 * (10**6 - 1)
+    problem = matmul_problem(MatmulDims(1, 1, 2, 10**9, 2), 8, 8, 8, PsumScheme(8, 3))
+    loops = (Loop("k", 1000), Loop("n", 1), Loop("k", 1), Loop("m", 1))
+    moves = psum_moves(problem, loops, 2)
+    # After 1000 i steps 1, 2 or 3 psums are live in turn, of each of 4 outputs.
+    assert moves.leaves() == moves.returns() == 4 * ((10**6 - 1) // 3 * (1 + 2 + 3))
 
 
 REGIMES = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -15,13 +16,16 @@ from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import build_machine
 from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.lower import MacWork, lower
-from accelsim.mapping.nest import chunk_count
+from accelsim.mapping.nest import Loop, Mapping, Store, chunk_count, without_single_trips
 from accelsim.mapping.placement import Infeasible
+from accelsim.mapping.problem import OPERANDS, matmul_problem
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import VectorProblem
 from accelsim.program.mac import mac_program
 from accelsim.program.vector import vector_program
-from tests.reference.cases import drawn, machine_of, placed_case_of
+from accelsim.schemes import PsumScheme
+from accelsim.workload.trace import MatmulDims
+from tests.reference.cases import arch, drawn, machine_of, placed_case_of
 
 
 def bits(flows: tuple[Flow, ...], operands: tuple[str, ...], action: str) -> int:
@@ -163,3 +167,33 @@ def test_vector_programs_move_what_they_hold(seed: int, rows: int, cols: int, wi
     assert (lanes, lookups) == (4 * elements, elements + rows)
     assert vector.compute_cycles >= max(lanes // machine.vector_unit.lanes, lookups // machine.lut_unit.lanes)
     assert len(load) == len(compute) == len(store)
+
+
+@pytest.mark.parametrize("group_size", [1, 2, 3, 4])
+def test_periods_of_a_reduction_hold_whole_groups(group_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Psums come back at the end of a group: trips of an outermost reduction differ within it, groups do not."""
+    rng, methods = random.Random(group_size), Counter[str]()
+    machine = build_machine(arch({"kind": "adder_tree", "dataflow": "weight_stationary", "po": 1, "pci": 1, "pco": 1}))
+    for _ in range(100):
+        m, k, n = rng.randint(1, 5), rng.randint(100, 400), rng.randint(2, 5)
+        problem = matmul_problem(MatmulDims(1, 1, m, k, n), 8, 8, 8, PsumScheme(8, group_size))
+        outer = rng.randint(1, 9)
+        nodes = (
+            Loop("k", outer), Loop("n", rng.randint(1, n - 1)),
+            *(Store(operand, machine.chain(operand)[-1].name) for operand in OPERANDS),
+            Loop("k", rng.randint(1, outer)), Loop("m", 1), Loop("n", 1),
+            *(Store(operand, "array") for operand in OPERANDS),
+        )  # fmt: skip
+        mapping = Mapping(without_single_trips(nodes, problem))
+        flows = mac_flows(problem, mapping, machine)
+        monkeypatch.setattr(timing, "FULL_STEPS", timing.MAX_STEPS)
+        whole = timing.time_mac(problem, mapping, flows, machine)
+        monkeypatch.setattr(timing, "FULL_STEPS", 0)
+        periodic = timing.time_mac(problem, mapping, flows, machine)
+        assert whole.dram_bits == bits(flows, ("ifmap", "weight", "psum"), "read") + bits(
+            flows, ("psum", "ofmap"), "write"
+        )
+        assert (periodic.dram_bits, periodic.macs) == (whole.dram_bits, whole.macs)
+        assert periodic.makespan_fs == pytest.approx(whole.makespan_fs, rel=1e-3)
+        methods[periodic.method] += 1
+    assert methods["periodic"] >= 50, methods

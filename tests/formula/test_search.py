@@ -8,17 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from accelsim.hardware.machine import Machine
+from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.count import tiling
 from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.placement import Infeasible
-from accelsim.mapping.problem import OPERANDS, Problem, matmul_problem
+from accelsim.mapping.problem import OPERANDS, Problem, conv_problem, matmul_problem
+from accelsim.mapping.search import halo_tables, orders
 from accelsim.mapping.search.result import SearchResult
-from accelsim.mapping.search.search import search
+from accelsim.mapping.search.search import _Search, search
 from accelsim.schemes import PsumScheme
-from accelsim.workload.trace import MatmulDims
+from accelsim.workload.trace import ConvDims, MatmulDims
+from tests.reference.cases import arch
 from tests.reference.every_mapping import OBJECTIVES, Best, Loops, Positions, best_of_all, walked_cost
 from tests.reference.nest_walk import DIMS, MAX_LOOPS
 from tests.reference.search_cases import search_case
@@ -103,6 +105,64 @@ def test_nothing_is_better_than_the_gap_allows(seed: int) -> None:
         assert not found.proved or found.gap <= tolerance + 1e-9
         gaps.append(found.gap)
     assert gaps
+
+
+CONV = conv_problem(ConvDims(1, 1, 1, 2, 3, 3, 3, 3, padding=(1, 1)), 8, 8, 8, PsumScheme(32), "flatten_crs")
+
+
+def test_tile_sizes_with_too_many_kinds_of_tiles_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are searched; nothing is proved, and the gap speaks of those passed over as well."""
+    _, machine = search_case(0, smallest_bytes=4000)
+    whole = search(CONV, machine, budget=UNLIMITED, tolerance=0.02)
+    monkeypatch.setattr(halo_tables, "MAX_TILES", 12)
+    found = search(CONV, machine, budget=UNLIMITED, tolerance=0.02)
+    assert isinstance(whole, SearchResult)
+    assert isinstance(found, SearchResult)
+    assert (whole.proved, whole.stop_reason) == (True, "proved")
+    assert (found.proved, found.stop_reason) == (False, "limits")
+    assert found.gap > whole.gap
+    assert whole.energy_pj >= found.energy_pj * (1 - found.gap)
+
+
+def test_nothing_found_where_all_tile_sizes_are_passed_over_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, machine = search_case(0, smallest_bytes=4000)
+    monkeypatch.setattr(halo_tables, "MAX_TILES", 0)
+    run = _Search(CONV, machine, "energy", "through", UNLIMITED, 0.0)
+    assert run._try(0, [[9], [9], [2]])
+    found = run.result()
+    assert isinstance(found, Infeasible)
+    assert (found.resource, found.unit, found.demand) == ("mapping", "kinds of input tiles", 1)
+
+
+def test_ways_to_store_beyond_the_tables_are_not_passed_over_in_silence() -> None:
+    problem, machine = search_case(3)
+    run = _Search(problem, machine, "energy", "through", UNLIMITED, 0.0)
+    run.run()
+    run.scratch["places"]["left_out"] = True
+    found = run.result()
+    assert isinstance(found, SearchResult)
+    assert (found.proved, found.stop_reason) == (False, "limits")
+    assert found.gap > 0
+
+
+def test_more_dims_than_orders_end_with_the_orders_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, machine = search_case(0)
+    monkeypatch.setattr(orders, "MAX_FREE_DIMS", 3)
+    problem = matmul_problem(MatmulDims(1, 2, 4, 4, 4), 8, 8, 8, PsumScheme(32))
+    found = search(problem, machine, budget=UNLIMITED, tolerance=0.0)
+    assert isinstance(found, SearchResult)
+    assert (found.proved, found.stop_reason) == (False, "orders")
+
+
+def test_tiles_that_fit_one_by_one_but_not_together() -> None:
+    """A memory of two words for one of each operand: what it lacks depends on the nest, so no number is invented."""
+    problem = matmul_problem(MatmulDims(1, 1, 3, 3, 3), 8, 8, 8, PsumScheme(8))
+    machine = build_machine(arch({"kind": "adder_tree", "dataflow": "search", "po": 1, "pci": 1, "pco": 1}))
+    shared = replace(machine.memories[0], word_bits=8, capacity_bits=16, holds=OPERANDS)
+    found = search(problem, replace(machine, memories=(shared,)))
+    assert isinstance(found, Infeasible)
+    assert (found.resource, found.demand, found.bound) == ("memories", 1, 0)
+    assert found.unit == "nest whose tiles fit together"
 
 
 def test_infeasible_only_where_nothing_fits() -> None:

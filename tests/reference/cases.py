@@ -7,6 +7,7 @@ strategies would mostly give the simplest cases, and still shrunk to the smalles
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.sram import Sram
-from accelsim.mapping.nest import Mapping, Node, Store
+from accelsim.mapping.nest import Loop, Mapping, Node, Store
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.schemes import PsumScheme
 from accelsim.spec.models import ArchSpec, SpatialReduction
 from accelsim.validate.random_nests import LEVELS, RULES, nest_of, problem_of
 
@@ -169,4 +171,29 @@ def chained_nest_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Ma
                 position = rng.randint(position, len(nodes))
                 nodes.insert(position, Store(operand, memory.name, rng.random() < 0.5))
                 position += 1
+    return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS))), machine
+
+
+def spilled_group_of(rng: random.Random, size: int) -> tuple[Problem, Mapping, Machine]:
+    """A nest of many reduction loops with outputs stored among them: groups of psums leave unfinished."""
+    spec, machine = chain_machine_of(rng)
+    while True:
+        problem = problem_of(rng, size, rules_of(spec))
+        if math.prod(problem.extent(dim) for dim in problem.reduction) > 3 or size < 4:
+            break
+    split = [dim for dim, extent in problem.extents if extent > 1] or [problem.row]
+    reducing = [dim for dim in split if dim in problem.reduction] or split
+    loops = []
+    for _ in range(rng.randint(3, 9)):
+        dim = rng.choice(reducing if rng.random() < 0.6 else split)
+        loops.append(Loop(dim, rng.randint(1, max(1, problem.extent(dim) - 1))))
+    nodes: list[Node] = sorted(loops, key=lambda loop: -loop.step * rng.uniform(0.5, 1.5))
+    for operand in OPERANDS:
+        position = 0
+        for memory in machine.chain(operand):
+            if rng.random() < 0.85:
+                position = rng.randint(position, len(nodes))
+                nodes.insert(position, Store(operand, memory.name))
+                position += 1
+    problem = dataclasses.replace(problem, psum=PsumScheme(rng.choice([4, 7, 8]), rng.randint(2, 4)))
     return problem, Mapping((*nodes, *(Store(operand, "array") for operand in OPERANDS))), machine

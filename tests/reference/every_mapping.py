@@ -22,6 +22,7 @@ from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.problem import Problem
 from tests.reference.nest_walk import COUNTS, DIMS, FORMAT, MAX_LOOPS, NO_WINDOWS, OUTPUT, RELEVANT, bursts, walk, words
+from tests.reference.psum_stays import psum_stays
 
 OBJECTIVES = ("energy", "latency", "edp")
 Loops = tuple[tuple[str, int], ...]
@@ -111,9 +112,21 @@ def walked_cost(
     steps = np.array([step for _, step in loops], np.int64)
     counts = np.zeros(1, COUNTS)
     walk(extents, dims, steps, len(loops), form[0], RELEVANT, NO_WINDOWS, counts[0])
+    if problem.psum.group_size > 1:
+        _count_groups(counts[0], problem, loops, positions[OUTPUT], form[0])
     energy, latency = price(counts[0], len(loops), *positions, False, form[0], prices[0])
     i, w, o = (int(need(counts[0], len(loops), x, positions[x], form[0], prices[0])) for x in range(3))
     return float(energy), float(latency), (i, w, o)
+
+
+def _count_groups(counts: np.void, problem: Problem, loops: Loops, position: int, form: np.void) -> None:
+    """Put the psums of groups that cross at one position in place of one a stay."""
+    extents = [problem.extent(dim) for dim in DIMS]
+    nest = [(DIMS.index(dim), step) for dim, step in loops]
+    up, down = psum_stays(extents, RELEVANT[OUTPUT].tolist(), nest, position, problem.psum.group_size)
+    for name, psums in (("up_words", up), ("down_words", down)):
+        counts[name][position] = sum(words(psum, form["psum_bits"], form["word_bits"][OUTPUT]) for psum in psums)
+    counts["crossed_bits"][position] = sum(bursts(psum * form["psum_bits"], form["burst_bits"]) for psum in up + down)
 
 
 def _ordered_subsets(dims: list[int]) -> list[tuple[int, ...]]:
@@ -197,15 +210,16 @@ def price(counts, loops, i, w, o, two_slots, form, prices):
             fills, drains = counts.words[x, p], counts.words[x, loops]
             bits += counts.moved_bits[x, p]
         else:
-            psums = counts.psum_words[x, p] + counts.psum_words[x, loops]
-            fills, drains = psums + counts.words[x, loops], psums + counts.words[x, p]
-            bits += counts.moved_bits[x, p] + 2 * counts.psum_moved_bits[x, p]
+            psums = counts.psum_words[x, loops]
+            fills = psums + counts.down_words[p] + counts.words[x, loops]
+            drains = psums + counts.up_words[p] + counts.words[x, p]
+            bits += counts.moved_bits[x, p] + counts.crossed_bits[p]
         energy += fills * prices.write_pj[x] + drains * prices.read_pj[x]
         busy = max(busy, fills * form.word_bits[x] / prices.write_bits_per_cycle[x])
         busy = max(busy, drains * form.word_bits[x] / prices.read_bits_per_cycle[x])
         edge = bursts(counts.largest[x, p] * form.bits[x], form.burst_bits)
         if x == OUTPUT and not two_slots:
-            edge = max(edge, counts.moved_bits[x, p] + 2 * counts.psum_moved_bits[x, p])
+            edge = max(edge, counts.moved_bits[x, p] + counts.crossed_bits[p])
         edge_bits += edge
     energy += counts.requantised * prices.requantise_pj + counts.dequantised * prices.dequantise_pj
     energy += bits * prices.dram_pj_per_bit
@@ -281,7 +295,7 @@ def store_everywhere(counts, dims, steps, loops, tile_loops, objective, form, pr
             fits[x, p] = depends and need(counts, loops, x, p, form, prices) <= prices.capacity_bits[x]
     for o in range(loops + 1):
         if prices.group_size > 1 and counts.most_visits[o] > 1:
-            fits[OUTPUT, o] = False  # groups of psums do not leave their buffer
+            fits[OUTPUT, o] = False  # groups of psums stay in their buffer until they are finished
     for i in range(loops + 1):
         for w in range(loops + 1):
             for o in range(loops + 1):

@@ -21,15 +21,16 @@ OUTPUT = 2
 NO_WINDOWS = np.zeros((0, 6), np.int64)
 
 COUNTS = np.dtype(
-    [
-        (name, np.int64, (3, MAX_LOOPS + 1))
-        for name in ("words", "psum_words", "moved_bits", "psum_moved_bits", "largest", "least")
+    [(name, np.int64, (3, MAX_LOOPS + 1)) for name in ("words", "psum_words", "moved_bits", "largest", "least")]
+    + [
+        (name, np.int64, (MAX_LOOPS + 1,))
+        for name in ("entries", "most_visits", "up_words", "down_words", "crossed_bits")
     ]
-    + [("entries", np.int64, (MAX_LOOPS + 1,)), ("most_visits", np.int64, (MAX_LOOPS + 1,))]
     + [("requantised", np.int64), ("dequantised", np.int64)]
 )
 """By operand and position. `words` and `moved_bits`: inputs at every arrival, outputs once finished.
-The `psum_` ones: an output's arrivals but the first. `least`: values of the smallest tile."""
+`psum_words`: an output's arrivals but the first, a psum each; `up_words`, `down_words` the same for what a memory
+at the position sends and takes back, `crossed_bits` both in whole bursts. `least`: values of the smallest tile."""
 
 FORMAT = np.dtype(
     [
@@ -118,8 +119,9 @@ def walk(extents, loop_dim, loop_step, loops, form, relevant, windows, out):
 def _clear(out):
     for p in range(MAX_LOOPS + 1):
         out.entries[p], out.most_visits[p] = 0, 0
+        out.up_words[p], out.down_words[p], out.crossed_bits[p] = 0, 0, 0
         for x in range(3):
-            out.words[x, p], out.psum_words[x, p], out.moved_bits[x, p], out.psum_moved_bits[x, p] = 0, 0, 0, 0
+            out.words[x, p], out.psum_words[x, p], out.moved_bits[x, p] = 0, 0, 0
             out.largest[x, p], out.least[x, p] = 0, 2**60
     out.requantised, out.dequantised = 0, 0
 
@@ -172,8 +174,11 @@ def _arrive(depth, loops, low, high, held_low, held_high, extents, form, relevan
                 tile_values[at] = values
             arrivals[depth, at] += 1
             if arrivals[depth, at] > 1:
-                out.psum_words[x, depth] += words(values, form.psum_bits, form.word_bits[x])
-                out.psum_moved_bits[x, depth] += bursts(values * form.psum_bits, form.burst_bits)
+                psum_words = words(values, form.psum_bits, form.word_bits[x])
+                out.psum_words[x, depth] += psum_words
+                out.up_words[depth] += psum_words
+                out.down_words[depth] += psum_words
+                out.crossed_bits[depth] += 2 * bursts(values * form.psum_bits, form.burst_bits)
                 continue
         out.words[x, depth] += words(values, form.bits[x], form.word_bits[x])
         out.moved_bits[x, depth] += bursts(values * form.bits[x], form.burst_bits)

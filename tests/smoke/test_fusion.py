@@ -87,8 +87,8 @@ def test_a_group_that_does_not_fit_says_why(overrides: dict[str, float], resourc
 @pytest.mark.parametrize(
     ("arch", "mode", "why"),
     [
-        ("shared_l2_edge", "auto", "plan for memories beside one buffer an operand (l2)"),
-        ("row_stationary_12x14", "attention", "plan for attention on a pe_grid"),
+        ("shared_l2_edge", "auto", "no groups on a machine with memories beside one buffer an operand (l2)"),
+        ("row_stationary_12x14", "attention", "no fused attention on a pe_grid"),
     ],
 )
 def test_a_machine_without_plans_says_so(arch: str, mode: str, why: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import accelsim
 from accelsim import load_arch, load_trace, simulate
 from accelsim.cli.app import cli
 from accelsim.errors import UserError
@@ -21,9 +23,11 @@ from accelsim.mapping.mapping_file import load_mappings, save_mappings
 from accelsim.mapping.nest import Mapping, Store
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import matmul_problem
+from accelsim.mapping.search import cached
 from accelsim.mapping.search.cached import cached_search, forget
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.search.search import search
+from accelsim.report.terminal import ENERGY_UNITS, TIME_UNITS, scaled_text
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import MatmulDims
 
@@ -105,20 +109,25 @@ def test_search_is_no_worse_than_the_fixed_dataflows() -> None:
         assert mapped.search.energy_pj <= closed_form(work.problem, fixed, machine).energy_pj * 1.002
 
 
-def test_the_cache_is_read_and_its_loss_changes_nothing(tmp_path: Path) -> None:
+def test_the_cache_is_read_and_its_loss_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arch, trace = load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}), load_trace(MATMUL)
     first = map_workload(arch, trace)[0]
     (kept,) = (tmp_path / "cache").rglob("*.json")
-    forget()
-    assert map_workload(arch, trace)[0] == first
-    kept.write_text(kept.read_text().replace('"counted": ', '"counted": 7'))
-    forget()
-    (from_disk,) = map_workload(arch, trace)[0].mappings.values()
-    assert from_disk.search is not None
-    assert str(from_disk.search.counted).startswith("7")
-    kept.write_text("no json")
-    forget()
-    assert map_workload(arch, trace)[0] == first
+    with monkeypatch.context() as patch:
+        patch.setattr(cached, "search", None)  # not called
+        forget()
+        assert map_workload(arch, trace)[0] == first
+    whole = kept.read_bytes()
+    said, _, text = whole.partition(b"\n")
+    for bad in (
+        b"", b"no json", whole[:-9], text, said + b"\n", whole.replace(b'"counted": ', b'"counted": 7'),
+        whole.replace(b'"proved": true', b'"proved": "yes"'), whole.replace(b"for k", b"for m"), b"\xff\n" * 9,
+    ):  # fmt: skip
+        assert bad != whole
+        kept.write_bytes(bad)
+        forget()
+        assert map_workload(arch, trace)[0] == first
+        assert kept.read_bytes() == whole
 
 
 def test_the_cache_tells_memories_apart_by_name() -> None:
@@ -154,7 +163,7 @@ def test_psums_that_go_past_their_buffer_need_no_room_in_it() -> None:
         ("weight_buffer holds weight", "psum_buffer holds weight", "does not hold weight"),
         ("dram holds ifmap", "array holds ifmap", "ifmap is stored in"),
         ("parallel k x 8", "parallel k x 4", "the array runs"),
-        ("encode/", "decode/", "no mapping"),
+        ("encode/", "decode/", "no matmul or conv of this name"),
         ("nest:", "nests:", "nests"),
     ],
 )
@@ -170,6 +179,91 @@ def test_bad_mapping_files(tmp_path: Path, before: str, after: str, says: str) -
     assert code == 2, output
     assert says in output, output
     assert "Traceback" not in output
+
+
+Change = Callable[[list[str]], list[str]]
+
+
+def swapped(before: str, after: str) -> Change:
+    return lambda lines: [line.replace(before, after) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (swapped("mapping_version: 1", "mapping_version: true"), "m.yaml:1:18: mapping_version: found true"),
+        (swapped("mapping_version: 1", "mapping_version: 1.0"), "found 1.0"),
+        (swapped("arch_hash: ", "arch_hash: x"), "m.yaml:2:12: arch_hash"),
+        (swapped("encode/", "decode/"), "the workload has no matmul or conv of this name"),
+        (swapped("encode/", "decode/"), "did you mean 'encode/"),
+        (swapped("encode/", "y" * 5000), "m.yaml:6:5"),
+        (swapped("weight_buffer holds weight", "psum_buffer holds weight"), "m.yaml:7:3: encode/"),
+        (swapped("parallel k x 8", "parallel k x 4"), "m.yaml:7:3: encode/"),
+        (swapped("parallel k x 8", "parallel k x " + "8" * 5000), "cannot read 'parallel k x 888"),
+        (swapped("holds ifmap", "y" * 5000 + " holds ifmap"), "m.yaml"),
+        (swapped("counted: ", "counted: " + "9" * 80 + "."), "counted: found 1e+80"),
+        (swapped("counted: ", "counted: " + "9" * 5000), "at most 100 digits"),
+        (swapped("energy_pj: ", "energy_pj: 9"), "its search speaks of another nest"),
+        (swapped("energy_pj: ", "energy: "), "did you mean 'energy_pj'"),
+        (swapped("stop_reason: proved", "stop_reason: bored"), "found 'bored'"),
+        (lambda lines: [line for line in lines if "objective" not in line], "objective: missing"),
+        (lambda lines: ["[]"], "found []"),
+        (lambda lines: [*lines, *lines[4:]], "mapped twice, first in line 6"),
+    ],
+)
+def test_faults_of_mapping_files_say_where(tmp_path: Path, change: Change, says: str) -> None:
+    _, _, file = written(tmp_path, MATMUL, *SEARCH)
+    file.write_text("\n".join(change(file.read_text().splitlines())))
+    code, output = run("simulate", "apsq_edge_ws", MATMUL, "--mapping", str(file), *SEARCH)
+    assert code == 2, output
+    assert says in output, output
+    assert "m.yaml:" in output
+    assert "Traceback" not in output
+    assert "Input should" not in output
+    assert max(map(len, output.splitlines())) < 600
+
+
+def test_placed_mappings_are_shown_with_their_cost() -> None:
+    arch, trace = load_arch("apsq_edge_ws"), load_trace(MATMUL)
+    (group,) = map_workload(arch, trace)[1]
+    assert group.cost is not None
+    _, output = run("map", "apsq_edge_ws", MATMUL)
+    (line,) = (line for line in output.splitlines() if "placed" in line)
+    assert scaled_text(group.cost.energy_pj, ENERGY_UNITS) in line
+    assert scaled_text(group.cost.latency_fs / 1e15, TIME_UNITS) in line
+    _, output = run("map", "row_stationary_12x14", MATMUL)
+    (line,) = (line for line in output.splitlines() if "placed" in line)
+    assert line.split()[-3:] == ["-", "-", "placed"]
+
+
+@pytest.mark.parametrize(
+    ("command", "kernels"),
+    [
+        (("simulate", "apsq_edge_ws", MATMUL), {"engine"}),
+        (("simulate", "apsq_edge_ws", MATMUL, *SEARCH), {"engine", "search"}),
+        (("map", "apsq_edge_ws", MATMUL, *SEARCH), {"search"}),
+        (("map", "apsq_edge_ws", MATMUL), set()),
+        (("sweep", "apsq_edge_ws", MATMUL, "--over", "arch.array.po=8,16"), {"engine"}),
+        (("sweep", "apsq_edge_ws", MATMUL, "--over", "arch.mapping.tiles=searched"), {"engine", "search"}),
+    ],
+)
+def test_compiling_is_announced(
+    command: tuple[str, ...], kernels: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where kernels that the command runs are not compiled yet."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    missing: set[str]
+    for missing in ({"engine"}, {"search"}, set()):
+        root = tmp_path / f"without_{'_'.join(missing)}"
+        for name, folder in (("engine", root / "engine"), ("search", root / "mapping" / "search")):
+            (folder / "__pycache__").mkdir(parents=True)
+            if name not in missing:
+                (folder / "__pycache__" / "kernel.nbi").write_bytes(b"")
+        with monkeypatch.context() as patch:
+            patch.setattr(accelsim, "__path__", [str(root), *accelsim.__path__])
+            result = CliRunner().invoke(cli, list(command))
+        assert result.exit_code == 0, result.output
+        assert ("compiling kernels" in result.stderr) == bool(missing & kernels)
 
 
 def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
@@ -194,6 +288,9 @@ def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
         ("systolic_32x32", {"arch.array.dataflow": "search"}, "dataflow"),
         ("apsq_edge_ws", {"arch.mapping.search_budget": 0}, "search_budget"),
         ("apsq_edge_ws", {"arch.mapping.objective": "speed"}, "objective"),
+        ("apsq_edge_ws", {"arch.mapping.objective": "latency"}, "objective: has no effect: nothing is searched"),
+        ("apsq_edge_ws", {"arch.mapping.search_budget": 10}, "search_budget: has no effect"),
+        ("row_stationary_12x14", {"arch.mapping.search_tolerance": 0.1}, "search_tolerance: has no effect"),
     ],
 )
 def test_rules_of_a_searched_spec(arch: str, overrides: dict[str, object], says: str) -> None:

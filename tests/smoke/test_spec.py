@@ -230,6 +230,7 @@ CLASHES = [
      "arch.buffers.psum_ofmap.word_bits", "straddle"),
     (["arch.array.accumulator_bits=15"], "arch.array.accumulator_bits", "product"),
     (["arch.psum_engine.group_sizes=[2, 1]"], "arch.psum_engine.group_sizes", "ascending"),
+    (["arch.mapping.objective=latency"], "arch.mapping.objective", "no effect: nothing is searched"),
     (["arch.array.operand_bits=4", "arch.array.accumulator_bits=8"], "psum_engine.bits", "narrower"),
     (["arch.technology.node_nm=180", "arch.technology.clock_mhz=5000"], "arch.technology.clock_mhz", "gate delays"),
     (["arch.array.po=65536", "arch.array.pci=65536"], "array", "wafer"),
@@ -245,8 +246,8 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 
 def test_every_rule_has_a_case() -> None:
-    # The two of a pe_grid are in test_pe_grid_spec.py, the search's in test_map.py.
-    assert len(RULES) == len(CLASHES) + 3
+    # Two of a pe_grid are in test_pe_grid_spec.py, three in test_registers_spec.py, the search's in test_map.py.
+    assert len(RULES) == len(CLASHES) + 6
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:

@@ -269,6 +269,8 @@ def test_psum_overrides() -> None:
         ({"workload.psum.bits": "65"}, "2..15"),
         ({"workload.psum.bits": "32", "workload.psum.group_size": "2"}, "2..15"),
         ({"workload.psum.bits": "8", "workload.psum.group_size": "17"}, "1..16"),
+        ({"workload.psum.bits": "8", "workload.psum.group_size": "1000000000000"}, "1..16"),
+        ({"workload.psum.bits": "8", "workload.psum.group_size": "9" * 9999}, "a number of 9999 digits"),
     ],
 )
 def test_bad_overrides(overrides: dict[str, str], fix: str) -> None:

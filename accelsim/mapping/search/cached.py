@@ -3,7 +3,8 @@
 The key is the record the kernels read (shape, bits, schemes, every cost and capacity of the machine), the
 conv, the dataflow and the search's own settings, so equal ops of different traces and specs share results.
 Files lie under `$XDG_CACHE_HOME/accelsim/mappings` (else `~/.cache`); ACCELSIM_MAPPING_CACHE=off leaves the
-disk alone. A file that cannot be read, or written, is as good as none.
+disk alone. A file begins with the hash of the rest; one that was changed, or cannot be read or written, is as
+good as none.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from accelsim.mapping.search.search import search
 from accelsim.mapping.search.tables import tables
 from accelsim.report.files import write_whole
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 _memory: dict[str, SearchResult | Infeasible] = {}
 
 
@@ -64,10 +65,14 @@ def _file(key: str) -> Path | None:
 
 
 def _read(file: Path) -> SearchResult | None:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        data = json.loads(file.read_bytes())
-        return SearchResult(**{**data, "mapping": from_lines(data["mapping"])})
-    return None
+    try:
+        said, _, text = file.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if said != _digest(text):
+        return None
+    data = json.loads(text)
+    return SearchResult(**{**data, "mapping": from_lines(data["mapping"])})
 
 
 def _write(file: Path, found: SearchResult | Infeasible) -> None:
@@ -75,5 +80,9 @@ def _write(file: Path, found: SearchResult | Infeasible) -> None:
         return
     with contextlib.suppress(OSError, UserError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**dataclasses.asdict(found), "mapping": to_lines(found.mapping)})
-        write_whole(file, text.encode())
+        text = json.dumps({**dataclasses.asdict(found), "mapping": to_lines(found.mapping)}).encode()
+        write_whole(file, _digest(text) + b"\n" + text)
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode()

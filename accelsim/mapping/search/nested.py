@@ -63,6 +63,8 @@ def search_nested(
         if not going:
             stop = "budget"
             break
+    if stop == "orders" and climbs.room["scratch"]["places"]["left_out"][0]:
+        stop = "limits"
     score = float(best["score"][0, 0])
     if not math.isfinite(score):
         return nothing_fits(problem, machine, spill, best, budget)

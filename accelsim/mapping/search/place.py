@@ -44,12 +44,17 @@ def list_places(t, out, loop_dim, loops, places):
                 continue
             if places.number[x] < MAX_PLACES:
                 _price(t, out, loops, x, position, places)
+            else:
+                places.left_out = True
 
 
 @no_type_check
 @numba.njit(cache=True)
 def _price(t, out, loops, x, position, places):
-    """Append the operand's way `position` if each memory by itself can hold it and the spill rule allows it."""
+    """Append the operand's way `position` if each memory by itself can hold it and the spill rule allows it.
+
+    Psums in groups of more than one stay in their memory until they are finished.
+    """
     way = places.number[x]
     memories = t.memories
     for m in range(memories):
@@ -66,7 +71,7 @@ def _price(t, out, loops, x, position, places):
         if need > t.capacity_bits[m]:
             return
         if x == 2 and out.visits[p] > 1 and (t.bypass or t.group_size > 1):
-            return  # a group of psums would leave its memory whole, which the counts do not know
+            return  # several psums of a group may leave unfinished, which `psum_words` does not count: left out
         if x < 2:
             reads, writes = out.words[x, level, inner], out.words[x, level, p]
         else:

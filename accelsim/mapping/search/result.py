@@ -8,8 +8,9 @@ from typing import Literal
 from accelsim.mapping.nest import Mapping
 
 Objective = Literal["energy", "latency", "edp"]
-StopReason = Literal["proved", "budget", "orders"]
-"""Every mapping is known to be no better; the budget was spent; every loop order to start from was tried."""
+StopReason = Literal["proved", "budget", "orders", "limits"]
+"""Nothing is better; the budget was spent; every loop order to start from was tried, and there are others; tile
+sizes or storage positions that the kernels have no room for were left out."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class SearchResult:
     """The best mapping found and what is known of the rest; energy and time by the closed form.
 
     `gap` bounds how much lower the objective of any mapping of the map space can be, relative to this
-    one: at most the tolerance when `proved`. `counted` mappings were priced.
+    one (of the orders tried): at most the tolerance when `proved`. `counted` mappings were priced.
     """
 
     mapping: Mapping

@@ -4,8 +4,8 @@ Map space. Batch dims stand outermost, one array width a trip. Every other dim i
 into tiles of any whole number of indices; the loops over tiles stand in any order, and inside them the
 loops over array-sized pieces in any order that the dataflow allows. Each operand is stored, in each memory
 of its chain, right below any loop that it depends on, or above all; at or below the last tile loop
-something is stored. What is
-minimised is `accelsim.mapping.closed_form`.
+something is stored. Psums in groups of more than one stay in their memory until they are finished (spilled
+groups are mapped and counted, but not searched). What is minimised is `accelsim.mapping.closed_form`.
 
 A cell is an order of tile loops with the trips of each; it has a lower bound (`bound`). Cells are
 opened from the lowest bound on, first with the few tile sizes that pad least, then with every one.
@@ -25,6 +25,7 @@ import numpy as np
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.halo import halo_pairs
+from accelsim.mapping.nest import TooManyChunks
 from accelsim.mapping.placement import Infeasible, Spill
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.search.bound import prepare
@@ -94,10 +95,13 @@ class _Search:
         self.best = no_best()
         self.scratch = np.zeros(1, SCRATCH)
         self.open_bound = math.inf
+        self.left_out = 0
+        """Kinds of input tiles of some pair of tile sizes that was passed over."""
         self.walk = np.zeros(1, WALK)
         self.walk["objective"] = get_args(Objective).index(objective)
         self.walk["most_nodes"] = budget * NODES_PER_MAPPING
         prepare(self.t, self.walk)
+        self.floor = floor_bound(self.t, self.walk, self.orders.any_inner)
         self.dims = used_dims(problem)
 
     @property
@@ -106,7 +110,7 @@ class _Search:
 
     def run(self) -> None:
         """Find a good mapping with few trips of each loop, then list every cell below it and look at all its tiles."""
-        floor = floor_bound(self.t, self.walk, self.orders.any_inner)
+        floor = self.floor
         self._stream()
         if floor >= self.score * self.slack:
             return
@@ -226,7 +230,13 @@ class _Search:
             tiles = dict(zip(joint, chosen, strict=True))
             steps = [self._steps(dim, tiles) for dim in pair]
             self.best["looks"] += HALO_LOOKS
-            halo = halo_record(self.problem, self.dims, *steps)
+            try:
+                halo = halo_record(self.problem, self.dims, *steps)
+            except TooManyChunks as error:
+                self.left_out = error.chunks
+                if int(self.best["looks"][0]) * MAPPINGS_PER_LOOK >= self.limit:
+                    return False
+                continue
             if not self._count(number, [(tiles[d],) if d in tiles else size for d, size in enumerate(sizes)], halo):
                 return False
         return True
@@ -277,16 +287,21 @@ class _Search:
     def result(self) -> SearchResult | Infeasible:
         """What was found. BrokenInvariant if the kernels and the closed form disagree."""
         if not math.isfinite(self.score):
-            return nothing_fits(self.problem, self.machine, self.spill, self.best, self.limit)
+            return nothing_fits(self.problem, self.machine, self.spill, self.best, self.limit, self.left_out)
         mapping, cost = checked_best(self.problem, self.machine, self.widths, self.best)
-        stop: StopReason = "proved" if self.open_bound == math.inf else "budget"
+        left_out = (self.left_out or self.scratch["places"]["left_out"][0]) and self.floor < self.score * self.slack
+        stop: StopReason = "proved" if self.orders.complete else "orders"
+        if self.open_bound < math.inf or left_out:
+            stop = "budget" if self.open_bound < math.inf else "limits"
+        if left_out:
+            self.open_bound = min(self.open_bound, self.floor)
         gap = max(0.0, 1 - min(self.open_bound / self.score, self.slack))
         return SearchResult(
             mapping=mapping,
             objective=self.objective,
             energy_pj=cost.energy_pj,
             latency_fs=cost.latency_fs,
-            proved=stop == "proved" and self.orders.complete,
+            proved=stop == "proved",
             gap=0.0 if gap <= SAME else gap,
             stop_reason=stop,
             counted=int(self.best["mappings"][0]),

@@ -109,6 +109,7 @@ COUNTS = np.dtype(  # what one nest moves, by prefix
 PLACES = np.dtype(  # ways to store each operand
     [
         ("number", _I, (3,)),
+        ("left_out", _B),  # some had no room here
         ("energy_pj", _F, (3, MAX_PLACES)),
         ("dram_bits", _I, (3, MAX_PLACES)),
         ("edge_bits", _I, (3, MAX_PLACES)),  # of the tile that nothing overlaps
