@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from algos.apsq import ApsqConfig
+    from algos.block_vq.config import BlockVqConfig
     from algos.calibrate import calibrate_
     from algos.changes import CompressionReport, LayerChange
     from algos.compress import compress_, plan
     from algos.gqa_lut.config import GqaLutConfig
     from algos.quant import QuantConfig
     from algos.recipe import load_recipe, recipe_names
+    from algos.rotation.config import RotationConfig
+    from algos.token_quant import TokenQuantConfig
 
 _HOME = {
     "ApsqConfig": "algos.apsq",
+    "BlockVqConfig": "algos.block_vq.config",
     "CompressionReport": "algos.changes",
     "GqaLutConfig": "algos.gqa_lut.config",
     "LayerChange": "algos.changes",
     "QuantConfig": "algos.quant",
+    "RotationConfig": "algos.rotation.config",
+    "TokenQuantConfig": "algos.token_quant",
     "calibrate_": "algos.calibrate",
     "compress_": "algos.compress",
     "load_recipe": "algos.recipe",
@@ -34,7 +40,8 @@ _HOME = {
 }
 
 __all__ = [
-    "ApsqConfig", "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig",
+    "ApsqConfig", "BlockVqConfig", "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig", "RotationConfig",
+    "TokenQuantConfig",
     "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
 ]  # fmt: skip
 

@@ -152,3 +152,7 @@ def test_a_scheme_that_no_mapping_keeps_says_what_to_change() -> None:
     assert "flatten_crs" in conv.lever
     assert isinstance(map_op(unflattened, ConvDims(1, 1, 15, 8, 9, 9, 1, 1), PsumScheme(8, 1, 8)), MappedOp)
     assert isinstance(map_op(unflattened, ConvDims(1, 1, 16, 8, 9, 9, 3, 3), PsumScheme(8, 1, 8)), MappedOp)
+    unrolled = load_arch("row_stationary_12x14", {"arch.array.registers.psum.capacity_bits": 32})
+    rows_at_once = map_op(unrolled, ConvDims(1, 1, 12, 8, 9, 9, 3, 3), PsumScheme(32, 1, 3))
+    assert isinstance(rows_at_once, Infeasible)  # three products to a psum, but of three kernel rows
+    assert (rows_at_once.demand, rows_at_once.bound, rows_at_once.unit) == (1, 3, "kernel elements of one psum")
