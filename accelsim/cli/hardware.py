@@ -79,7 +79,8 @@ def explain(arch: str, overrides: tuple[str, ...]) -> None:
     resolved = load_arch_resolved(arch, arch_overrides(overrides))
     machine = build_machine(resolved.spec)
     leaves = [leaf for leaf in resolved_rows(resolved) if leaf[0] != "description"]  # the one long value
-    spec_rows = [(key, _value_text(value), origin) for key, value, origin in leaves]
+    # The file's name alone: its folder would break the lines of long keys.
+    spec_rows = [(key, _value_text(value), origin.rsplit("/", 1)[-1]) for key, value, origin in leaves]
     sources = Sources()
     constants = _constant_rows(machine, sources)
     interface = [

@@ -90,7 +90,7 @@ def test_a_mapping_that_the_registers_cannot_follow(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["simulate", ARCH, MATMUL, "--mapping", str(path)])
     assert result.exit_code == 2, result.output
     assert "ifmap is stored in" in result.output
-    assert "registers, then array" in " ".join(result.output.split())
+    assert "dram, ifmap_buffer, registers, array" in " ".join(result.output.split())
     lines = text.splitlines()
     (at,) = (number for number, line in enumerate(lines) if "registers holds ifmap" in line)
     outermost = next(number for number, line in enumerate(lines) if "ifmap_buffer holds ifmap" in line) + 1
