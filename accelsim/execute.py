@@ -10,13 +10,13 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.closed_form import closed_form
 from accelsim.mapping.count import tiling
-from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.lower import MacWork, Work
 from accelsim.mapping.mapper import Mapped, map_op
 from accelsim.mapping.mapping_file import check_mapping
-from accelsim.mapping.nest import REGISTERS, Mapping
+from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.psum_order import psum_order_fault
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
@@ -92,7 +92,7 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
         return mapped
     mapping = mapped.mapping
     visits = tiling(problem, "output", mapping.array_loops("output")).most_visits
-    order = _wrong_k_tile(problem, mapping, visits, machine)
+    order = psum_order_fault(problem, mapping, visits, machine)
     if order is not None:
         return order
     flows = mac_flows(problem, mapping, machine, work.weight_name)
@@ -129,8 +129,23 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
         if operations and work.widest_bits > limit:
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
+    too_large = _lut_too_large(work, machine)
+    if too_large is not None:
+        return too_large
     flows = vector_flows(work, need, machine)
     return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
+
+
+def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:
+    """The first of the op's tables that the unit has no room for."""
+    unit = machine.lut_unit
+    for scheme in work.luts:
+        bits = max(scheme.input_bits, scheme.slope.bits, scheme.intercept.bits)
+        for needed, limit, what in ((scheme.entries, unit.entries, "entries"), (bits, unit.bits, "bits")):
+            if needed > limit:
+                lever = f"search {scheme.function} tables of at most {limit} {what}, or raise {unit.name}.{what}"
+                return Infeasible(unit.name, needed, limit, f"{what} of a {scheme.function} table", lever)
+    return None
 
 
 def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:
@@ -157,20 +172,3 @@ def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
     if widest <= limit:
         return None
     return Infeasible("array", widest, limit, "operand bits", "quantise the operand or raise array.operand_bits")
-
-
-def _wrong_k_tile(problem: Problem, mapping: Mapping, visits: int, machine: Machine) -> Infeasible | None:
-    """A scheme trained with a reduction tile runs only where psums leave the array every that many."""
-    wanted = problem.psum.k_tile
-    widths = spatial_widths(problem, machine.array)
-    if mapping.store("output", REGISTERS) is not None:
-        steps = mapping.array_loops("output")
-        widths = {
-            dim: min([problem.extent(dim), *(loop.step for loop in steps if loop.dim == dim)])
-            for dim in problem.reduction
-        }
-    given = math.prod(widths.get(dim, 1) for dim in problem.reduction)
-    if wanted is None or visits == 1 or wanted == given:
-        return None
-    lever = "train the psum scheme with this k_tile, or change the array's reduction width"
-    return Infeasible("array", wanted, given, "reduction elements per psum", lever)

@@ -10,6 +10,7 @@ import torch
 
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import MatmulDims, OpKind, TensorKind, VectorDims
+from workloads.compressed import NOTHING_QUANTISED, Quants
 from workloads.graph import Graph, Node, Value
 from workloads.names import (
     COPIES,
@@ -36,6 +37,7 @@ class Call:
     result: torch.Tensor
     psum: PsumScheme | None = None
     causal: bool = False
+    quants: Quants = NOTHING_QUANTISED
 
     def tensor(self, position: int) -> torch.Tensor:
         """The argument at this position, which is a tensor."""

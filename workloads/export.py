@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from accelsim.errors import UserError, user_error
 from accelsim.workload.trace import Oracle, Phase, PhaseKind, Trace
 from workloads.aten import tensors_in
+from workloads.compressed import as_exported
 from workloads.finish import finish
 from workloads.graph import BIAS_BITS, Graph, Widths
+from workloads.one_op import rotations_left_out
 from workloads.watch import Watcher, bind_inputs, eager_attention
 
 EXPORTER_VERSION = 1
@@ -47,7 +49,8 @@ def export_trace(
     On the meta device no weights are needed. `inputs` are the forward's arguments: one tensor, a
     sequence, or a mapping of keywords; a KV cache among them is read as context and not changed.
     `tokens` (new ones per sequence), `context` (earlier ones) and `batch` are taken from the inputs
-    unless given. Widths are bits per element; biases and gains have 32. Raises UserError for a model
+    unless given. Widths are bits per element; biases and gains have 32. A layer that says how it is
+    compressed (see `workloads.compressed`) is one op, with its own widths and psum scheme. Raises UserError for a model
     in training mode and for one that reads values which meta tensors lack.
     """
     if model.training:
@@ -58,7 +61,7 @@ def export_trace(
     run = copy.deepcopy(named)
     bind_inputs(graph, model, run)
     watcher = Watcher(graph, model)
-    with torch.no_grad(), watcher.watching():
+    with torch.no_grad(), as_exported(model), watcher.watching():
         _call(model, inputs, run)
     oracle = _oracle(model, inputs, copy.deepcopy(named), watcher.met)
     tensors, ops, unknown = finish(graph)
@@ -112,11 +115,19 @@ def _oracle(model: torch.nn.Module, inputs: Inputs, named: Mapping[str, object],
         return Oracle(None, f"{method}: does not count {', '.join(missed)}")
     counter = FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), eager_attention(), _experts_batched(config if by_expert else None), counter:
+        with (
+            torch.no_grad(),
+            as_exported(model),
+            rotations_left_out(model) as rotations,
+            eager_attention(),
+            _experts_batched(config if by_expert else None),
+            counter,
+        ):
             _call(model, inputs, named)
     except (RuntimeError, NotImplementedError, UserError) as error:
         return Oracle(None, f"{method}: could not run ({type(error).__name__})")
-    return Oracle(counter.get_total_flops() // 2, method)
+    left_out = ", run-time rotations left out" if rotations else ""
+    return Oracle(counter.get_total_flops() // 2, method + left_out)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ def finish(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Op, ...], tuple[Unkn
             after=tuple(sorted(numbers[earlier] for earlier in node.after)),
             psum=node.psum,
             causal=node.causal,
+            luts=node.luts,
+            rotation=node.rotation,
         )
         for node in graph.nodes
     )
@@ -39,7 +41,7 @@ def finish(graph: Graph) -> tuple[tuple[Tensor, ...], tuple[Op, ...], tuple[Unkn
 def _tensor(graph: Graph, key: int, ids: dict[int, str]) -> Tensor:
     stored = graph.tensors[key]
     view_of = None if stored.view_of is None else ids[stored.view_of]
-    return Tensor(ids[key], stored.kind, stored.shape, stored.bits, view_of)
+    return Tensor(ids[key], stored.kind, stored.shape, stored.bits, view_of, stored.quant, stored.codebook)
 
 
 def _fold_rotations(graph: Graph) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, LutScheme, PsumScheme, QuantScheme, RotationScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, OpKind, TensorKind, VectorDims
 
 BIAS_BITS = 32
@@ -37,6 +37,8 @@ class Node:
     psum: PsumScheme | None = None
     causal: bool = False
     label: str = ""
+    luts: tuple[LutScheme, ...] = ()
+    rotation: RotationScheme | None = None
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Stored:
     bits: int
     name: str
     view_of: int | None = None
+    quant: QuantScheme | None = None
+    codebook: CodebookScheme | None = None
 
     @property
     def elements(self) -> int:
@@ -143,6 +147,24 @@ class Graph:
             self.tensors[new].view_of = root
             self._views[index] = new
         return self._views[index]
+
+    def quantised(self, key: int, scheme: QuantScheme | None) -> int:
+        """The tensor as a layer reads it that quantises it so; None leaves it as it is.
+
+        A weight is stored so. An activation stored in other bits is read as a view of those bits: the
+        layer that made it leaves a narrower copy beside it, whose writing is not charged.
+        """
+        stored = self.tensors[key]
+        if scheme is None or stored.quant == scheme:
+            return key
+        if stored.kind != "weight" and stored.bits != scheme.bits:
+            self.policies[
+                "activation read in the bits its reader quantises it to, that copy's writing not charged"
+            ] += 1
+            key = self.view(key, stored.shape, ("quantised", scheme))
+        for changed in {key, key if stored.view_of is None or stored.kind != "weight" else stored.view_of}:
+            self.tensors[changed].quant, self.tensors[changed].bits = scheme, scheme.bits
+        return key
 
     def rows(self, table: torch.Tensor, count: int, cols: int) -> int:
         """The rows a gather reads from a table: at most as many as the table has, never all of it."""

@@ -27,6 +27,7 @@ def record_product(call: Call) -> bool:
 
 def _matmul(call: Call, left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None) -> None:
     graph = call.graph
+    turned = _transposed(graph, left, right) and not _is_weight(graph, left)
     if _transposed(graph, left, right):  # (left x right)^T = right^T x left^T
         left, right = right.mT, left.mT
     batch = left.shape[0] if left.dim() == 3 else 1
@@ -40,7 +41,11 @@ def _matmul(call: Call, left: torch.Tensor, right: torch.Tensor, bias: torch.Ten
     if b == 1 and not attention:
         g, m = 1, g * m
     dims = MatmulDims(b, g, m, k, n)
-    inputs = [_operand(graph, left, b * g * m * k), _operand(graph, right, b * k * n, weight=True)]
+    quants = call.quants.turned if turned else call.quants
+    inputs = [
+        graph.quantised(_operand(graph, left, b * g * m * k), quants.activation),
+        graph.quantised(_operand(graph, right, b * k * n, weight=True), quants.weight),
+    ]
     reads = [left, right]
     if bias is not None:
         inputs.append(graph.read(bias, bias=True))
@@ -112,7 +117,10 @@ def _convolution(call: Call) -> bool:
         dilation=_pair(dilation, 1, flat),
     )
     reads = [image, weight] + ([] if bias is None else [bias])
-    inputs = [_operand(call.graph, image, image.numel()), _operand(call.graph, weight, weight.numel(), weight=True)]
+    inputs = [
+        call.graph.quantised(_operand(call.graph, image, image.numel()), call.quants.activation),
+        call.graph.quantised(_operand(call.graph, weight, weight.numel(), weight=True), call.quants.weight),
+    ]
     if bias is not None:
         inputs.append(call.graph.read(bias, bias=True))
     call.graph.add(Node("conv", dims, call.path, inputs, [], psum=call.psum, label="conv"), reads, call.result)

@@ -15,8 +15,10 @@ from accelsim.errors import user_error
 from accelsim.schemes import PsumScheme
 from accelsim.workload.trace import OpKind, VectorDims
 from workloads.aten import Call, by_last_axis, record_vector, tensors_in
+from workloads.compressed import NOTHING_QUANTISED, Quants, quants_of
 from workloads.graph import Graph, Node, Value
 from workloads.names import ALIASES, GATHERS, SHAPE_ONLY
+from workloads.one_op import is_one_op, record
 from workloads.products import PRODUCTS, record_product
 
 # Modules written out in several aten ops that a chip runs as one: class name, kind, function.
@@ -70,13 +72,15 @@ class Watcher(TorchDispatchMode):
         writes = func._schema.is_mutable
         if self._composite is None and made and (writes or made[0].untyped_storage()._cdata not in before):
             name = name.removesuffix("_") if writes else name
+            known = len(self.graph.nodes)
             self._see(name if func.namespace == "aten" else str(func), args, kwargs, made)
+            self._give_tables(known)
         return result
 
     def _see(self, name: str, args: tuple[object, ...], kwargs: dict[str, object], made: list[torch.Tensor]) -> None:
         graph = self.graph
         path = self._path
-        call = Call(graph, name, path, args, kwargs, made[0], self._psum(), self._is_causal())
+        call = Call(graph, name, path, args, kwargs, made[0], self._psum(), self._is_causal(), self._quants())
         reads = call.tensors()
         if name in SHAPE_ONLY or not any(graph.value(tensor).data for tensor in reads):
             if reads and name not in SHAPE_ONLY:
@@ -115,6 +119,17 @@ class Watcher(TorchDispatchMode):
         scheme = getattr(self._stack[-1][0], "psum_scheme", None) if self._stack else None
         return scheme if isinstance(scheme, PsumScheme) else None
 
+    def _give_tables(self, known: int) -> None:
+        """Writes the tables of the module they run in on the look-ups recorded after the first `known` nodes."""
+        given = (getattr(module, "lut_schemes", None) for module, _ in reversed(self._stack))
+        schemes = next((schemes for schemes in given if schemes is not None), ())
+        for node in self.graph.nodes[known:] if schemes else ():
+            if node.kind in ("nonlinear", "softmax", "normalize"):
+                node.luts = tuple(schemes)
+
+    def _quants(self) -> Quants:
+        return quants_of(self._stack[-1][0]) if self._stack else NOTHING_QUANTISED
+
     def _is_causal(self) -> bool:
         return bool(self._stack) and getattr(self._stack[-1][0], "is_causal", False) is True
 
@@ -124,9 +139,12 @@ class Watcher(TorchDispatchMode):
 
     def _enter(self, module: torch.nn.Module, args: object) -> None:
         parent = self._path
-        path = self._paths.get(id(module), f"{parent}.{type(module).__name__}".lstrip("."))
+        own = f"{parent}.{type(module).__name__}".lstrip(".")
+        if self._stack and hasattr(self._stack[-1][0], "exported"):
+            own = parent  # the plain layer that a compressed one runs in its place
+        path = self._paths.get(id(module), own)
         self._stack.append((module, path))
-        if self._composite is None and _composite(module) and len(tensors_in(args)) == 1:
+        if self._composite is None and (is_one_op(module) or _composite(module)) and len(tensors_in(args)) == 1:
             self._composite = module
 
     def _leave(self, module: torch.nn.Module, args: object, result: object) -> None:
@@ -138,10 +156,13 @@ class Watcher(TorchDispatchMode):
         self._stack.pop()
 
     def _record_composite(self, module: torch.nn.Module, args: list[torch.Tensor], results: list[torch.Tensor]) -> None:
-        found = _composite(module)
-        assert found is not None
         if len(results) != 1:  # it failed on the way; the exception tells
             return
+        if is_one_op(module):
+            record(self.graph, module, self._path, args[0], results[0])
+            return
+        found = _composite(module)
+        assert found is not None
         kind, function = found
         gains = list(module.parameters(recurse=False))
         dims = by_last_axis(results[0])
@@ -150,7 +171,9 @@ class Watcher(TorchDispatchMode):
             dims = VectorDims(results[0].numel() // cols, cols)
         reads = [args[0], *gains]
         node = Node(kind, dims, self._path, [self.graph.read(tensor) for tensor in reads], [], function)
+        known = len(self.graph.nodes)
         self.graph.add(node, reads, results[0])
+        self._give_tables(known)
 
 
 def _composite(module: torch.nn.Module) -> tuple[OpKind, str] | None:

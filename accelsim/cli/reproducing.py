@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from accelsim.cli.common import check_outputs, progress_bar, show, wrote
+from accelsim.cli.tabling import table
+from accelsim.errors import user_error
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +26,7 @@ EPILOG = """\b
 Examples:
   accelsim reproduce apsq
   accelsim reproduce apsq --json apsq.json --plot sensitivity.png
+  accelsim reproduce gqa-lut --json lut.json
 
 \b
 exact       the simulator's own counts
@@ -32,13 +35,30 @@ free order  exact counts, each op's loop order chosen for least energy"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("paper", type=click.Choice(("apsq",)))
+@click.argument("paper", type=click.Choice(("apsq", "gqa-lut")))
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save every table.")
-@click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Sensitivity.")
+@click.option(
+    "--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Sensitivity (apsq)."
+)
 def reproduce(paper: str, json_path: Path | None, plot_path: Path | None) -> None:
     """What PAPER claims, beside what comes out of the simulator, with every assumption."""
     check_outputs(((json_path, (".json",)), (plot_path, PLOT_SUFFIXES)))
     from accelsim.report.files import write_whole
+
+    if paper == "gqa-lut":
+        if plot_path is not None:
+            raise user_error("command line", "--plot", "gqa-lut has no picture", "leave it out, or reproduce apsq")
+        from accelsim.cli.reproducing_lut import reproduce_gqa_lut
+
+        tables = reproduce_gqa_lut()
+    else:
+        tables = _reproduce_apsq(plot_path)
+    if json_path is not None:
+        write_whole(json_path, _json(tables).encode())
+        wrote(json_path)
+
+
+def _reproduce_apsq(plot_path: Path | None) -> dict[str, Sequence[object]]:
     from accelsim.reproduce.apsq import energy_rows, free_order_rows
     from accelsim.reproduce.claims import claim_rows
     from accelsim.reproduce.plot import save_sensitivity
@@ -51,30 +71,16 @@ def reproduce(paper: str, json_path: Path | None, plot_path: Path | None) -> Non
     with progress_bar("varying what was not published") as progress:
         sensitivity = sensitivity_rows(progress)
     show(_sensitivity_table(sensitivity))
-    if json_path is not None:
-        tables: dict[str, Sequence[object]] = {"rows": claims, "energies": [*energies, *free]}
-        tables["sensitivity"] = sensitivity
-        write_whole(json_path, _json(tables).encode())
-        wrote(json_path)
     if plot_path is not None:
         save_sensitivity(sensitivity, plot_path)
         wrote(plot_path)
-
-
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for names, side in ((left, "left"), (right, "right")):
-        for name in names:
-            table.add_column(name, justify="left" if side == "left" else "right", no_wrap=True)
-    return table
+    return {"rows": claims, "energies": [*energies, *free], "sensitivity": sensitivity}
 
 
 def _energy_table(rows: Sequence[EnergyRow]) -> Table:
     psums = list(dict.fromkeys(row.psum for row in rows))
     title = f"\nEnergy of matmuls and convs with {psums[0]} psums, and what narrower ones save"
-    table = _table(title, ("model", "flow", "counts"), ("psum share", f"{psums[0]} mJ", *psums[1:]))
+    shown = table(title, ("model", "flow", "counts"), ("psum share", f"{psums[0]} mJ", *psums[1:]))
     groups: dict[tuple[str, str, str], list[EnergyRow]] = {}
     for row in rows:
         groups.setdefault((row.model, row.dataflow, row.counting), []).append(row)
@@ -82,29 +88,29 @@ def _energy_table(rows: Sequence[EnergyRow]) -> Table:
     for key in sorted(groups, key=lambda key: (models.index(key[0]), key[1], key[2])):
         wide, *narrow = groups[key]
         energy = f"{wide.energy_uj / 1e3:,.4g}" if wide.energy_uj < 1e7 else f"{wide.energy_uj / 1e3:,.0f}"
-        table.add_row(*key, f"{wide.psum_share:.1%}", energy, *(f"{row.saving:.1%}" for row in narrow))
-    return table
+        shown.add_row(*key, f"{wide.psum_share:.1%}", energy, *(f"{row.saving:.1%}" for row in narrow))
+    return shown
 
 
 def _sensitivity_table(rows: Sequence[SensitivityRow]) -> Table:
     exact = [row for row in rows if row.counting == "exact"]
     heads = list(dict.fromkeys((row.model, row.dataflow) for row in exact))
     names = [f"{model.removeprefix('LLaMA2-7B ')[:5]}\n{flow}" for model, flow in heads]
-    table = _table("\nEnergy saved by INT8 gs 1, exact counts, one knob at a time", ("knob", "value"), names)
+    shown = table("\nEnergy saved by INT8 gs 1, exact counts, one knob at a time", ("knob", "value"), names)
     for knob, value in dict.fromkeys((row.knob, row.value) for row in exact):
         saved = {(row.model, row.dataflow): row.saving for row in exact if (row.knob, row.value) == (knob, value)}
-        table.add_row(knob, f"{value:g}", *(f"{saved[model, flow]:.0%}" for model, flow in heads))
-    return table
+        shown.add_row(knob, f"{value:g}", *(f"{saved[model, flow]:.0%}" for model, flow in heads))
+    return shown
 
 
 def _claim_table(rows: Sequence[ClaimRow]) -> Table:
-    table = _table("\nClaims", ("claim", "counts"), ("published", "simulated", "deviation", "from"))
+    shown = table("\nClaims", ("claim", "counts"), ("published", "simulated", "deviation", "from"))
     for row in rows:
         values = (f"{value:,.4g} {row.unit}" for value in (row.published, row.simulated))
-        table.add_row(row.claim, row.counting, *values, f"{row.deviation:+,.3g}", row.confidence)
-    table.caption = "\n".join(dict.fromkeys(row.assumptions for row in rows))
-    table.caption_justify = "left"
-    return table
+        shown.add_row(row.claim, row.counting, *values, f"{row.deviation:+,.3g}", row.confidence)
+    shown.caption = "\n".join(dict.fromkeys(row.assumptions for row in rows))
+    shown.caption_justify = "left"
+    return shown
 
 
 def _json(tables: dict[str, Sequence[object]]) -> str:

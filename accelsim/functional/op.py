@@ -13,10 +13,12 @@ from accelsim.functional.calibration import calibrate_scales
 from accelsim.functional.execution import Execution, run
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping import mapper
+from accelsim.mapping.count import tiling
 from accelsim.mapping.lower import MacWork, lower
 from accelsim.mapping.nest import Mapping
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
+from accelsim.mapping.psum_order import psum_order_fault
 from accelsim.schemes import PsumScales, PsumScheme
 from accelsim.spec import ArchSpec
 from accelsim.workload import ConvDims, MatmulDims, Trace
@@ -65,7 +67,7 @@ def map_op(
     bias_values: int = 0,
     name: str = "op",
 ) -> MappedOp | Infeasible:
-    """An op of these dims on an accelerator, or why it does not fit.
+    """An op of these dims on an accelerator, or why it does not fit (or cannot keep the scheme's k_tile).
 
     `bits` per value of ifmap, weight and ofmap; `psum` None is the array's native accumulator.
 
@@ -134,4 +136,8 @@ def _mapped(
     mapped = mapper.map_op(problem, machine, arch.mapping)
     if isinstance(mapped, Infeasible):
         return mapped
+    visits = tiling(problem, "output", mapped.mapping.array_loops("output")).most_visits
+    order = psum_order_fault(problem, mapped.mapping, visits, machine)
+    if order is not None:
+        return order
     return MappedOp(name, problem, mapped.mapping, machine, weight_name)

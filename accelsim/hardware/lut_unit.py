@@ -4,7 +4,8 @@ An 8-entry unit is the published synthesis at 28 nm and 500 MHz: power over cloc
 (its leakage, below a tenth, is in there and in `leakage_mw` too: the publication does not part them).
 16 b lies between the INT8 and INT32 units by a power law in the width. Other table sizes change the
 stored bits only (N slopes, N intercepts, N - 1 breakpoints): area by that many register bits, energy
-in the same proportion as area (assumed).
+in the same proportion as area (assumed). A spec may ask for `costs: composed` instead: the unit put
+together from its parts (`accelsim.hardware.lut_gates`), at its own width and table size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from accelsim.hardware import tables
 from accelsim.hardware.arithmetic import UM2_PER_MM2, cell_area_um2, logic_leakage_mw
 from accelsim.hardware.block import Action, Block, Cost, or_user
 from accelsim.hardware.interpolation import log_log
+from accelsim.hardware.lut_gates import LutShape, gates_area_um2, gates_energy_pj, lane_total
 from accelsim.hardware.technology import Process
 from accelsim.spec import models
 
@@ -38,11 +40,8 @@ class LutUnit(Block):
 
 def build_lut_unit(spec: models.LutUnit, process: Process) -> LutUnit:
     """The unit of a spec, named `lut_unit`."""
-    lane_area = _lane_area_um2(spec.bits, spec.entries)
-    here = process.area(lane_area, MEASURED.node_nm).scaled(spec.lanes / UM2_PER_MM2, f"x {spec.lanes} lanes")
-    area = or_user(spec.area_mm2, here)
-    measured_energy = _energy_pj(spec.bits, spec.entries)
-    energy = process.energy(measured_energy, MEASURED.node_nm, MEASURED.voltage_v)
+    lane_area, energy = _composed(spec, process) if spec.costs == "composed" else _measured(spec, process)
+    area = or_user(spec.area_mm2, lane_area.scaled(spec.lanes / UM2_PER_MM2, f"x {spec.lanes} lanes"))
     return LutUnit(
         name="lut_unit",
         actions={"lookup": Action(or_user(spec.energy_pj_per_element, energy), "element")},
@@ -57,6 +56,19 @@ def build_lut_unit(spec: models.LutUnit, process: Process) -> LutUnit:
 def stored_bits(entries: int, bits: int) -> int:
     """Bits of a table: `entries` slopes and intercepts, one breakpoint fewer."""
     return (3 * entries - 1) * bits
+
+
+def _composed(spec: models.LutUnit, process: Process) -> tuple[Cost, Cost]:
+    """Area of a lane, um2, and energy of a look-up, pJ."""
+    shape = LutShape(spec.entries, spec.bits, spec.bits, spec.bits)
+    return lane_total(gates_area_um2(shape, process)), lane_total(gates_energy_pj(shape, process))
+
+
+def _measured(spec: models.LutUnit, process: Process) -> tuple[Cost, Cost]:
+    """Area of a lane, um2, and energy of a look-up, pJ."""
+    area = process.area(_lane_area_um2(spec.bits, spec.entries), MEASURED.node_nm)
+    energy = process.energy(_energy_pj(spec.bits, spec.entries), MEASURED.node_nm, MEASURED.voltage_v)
+    return area, energy
 
 
 def _energy_pj(bits: int, entries: int) -> Cost:

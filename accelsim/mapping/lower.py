@@ -38,8 +38,10 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
             op.function or op.kind,
             op.dims.rows,
             op.dims.cols,
-            tuple((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs),
+            (*((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs), *_tables(op)),
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
+            op.luts,
+            op.rotation,
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
@@ -58,6 +60,11 @@ def _problem(dims: MatmulDims | ConvDims, widths: tuple[int, int, int], psum: Ps
     if isinstance(dims, MatmulDims):
         return matmul_problem(dims, *widths, psum)
     return conv_problem(dims, *widths, psum, machine.array.spatial_reduction)
+
+
+def _tables(op: Op) -> list[tuple[str, int, int]]:
+    """What loading the op's tables moves, in bytes: all of a table, or breakpoints where k and b are shared."""
+    return [("constant", -(-scheme.reload_bits // 8), 8) for scheme in op.luts]
 
 
 def _operand(tensor: Tensor, otherwise: str) -> str:

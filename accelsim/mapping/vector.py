@@ -7,6 +7,7 @@ the textbook definitions, one lane operation for each add, multiply, compare or 
     layernorm  sum, subtract mean, square, accumulate, scale, gain, bias; per row mean, variance, rsqrt (LUT)
     rmsnorm    square, accumulate, scale, gain; per row mean, rsqrt (LUT)
     rope       two multiplies and an add
+    hadamard   the adds of its scheme per row; its scale is part of the requantisation, its signs are free
     upsample   bilinear: 4 multiplies, 3 adds; bicubic: 16 and 15 (per output element)
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.traffic import Flow, dram_flow, sram_flow
+from accelsim.schemes import LutScheme, RotationScheme
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ class VectorProblem:
     cols: int
     inputs: tuple[tuple[str, int, int], ...]
     outputs: tuple[tuple[str, int, int], ...]
+    luts: tuple[LutScheme, ...] = ()
+    """Tables that are loaded for the op; what they load is among the inputs."""
+    rotation: RotationScheme | None = None
 
     @property
     def work(self) -> VectorWork | None:
         """None when no unit of this simulator computes the function; moving data takes no operations."""
+        if self.rotation is not None:
+            return VectorWork(vector_per_row=self.rotation.adds)
         return VectorWork() if self.kind in MOVES else WORK.get((self.kind, self.function))
 
     def operations(self, work: VectorWork) -> tuple[int, int]:

@@ -309,6 +309,8 @@ class LutUnit(SpecModel):
     """Segments of a table."""
     bits: LaneBits = 8
     """Width of input and coefficients, bits."""
+    costs: Literal["published", "composed"] = "published"
+    """`published`: from synthesised 8-entry units of 8 and 32 bits. `composed`: the sum of the unit's parts."""
     energy_pj_per_element: Cost | None = None
     """Energy of one look-up, pJ."""
     area_mm2: Positive | None = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, LutScheme, PsumScheme, QuantScheme, RotationScheme
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,8 @@ class Tensor:
     """One tensor: shape in elements, bits per element. Views are folded: `shape` is what is stored.
 
     `view_of` names the tensor that this one is a part of (one token's row, one third of a fused
-    QKV output); such a view has no storage of its own.
+    QKV output); such a view has no storage of its own. `quant` says how a compressed tensor is stored
+    in its `bits`, `codebook` how a weight is stored as codebooks (`bits` is the width of their values).
     """
 
     id: str
@@ -37,6 +38,8 @@ class Tensor:
     shape: tuple[int, ...]
     bits: int
     view_of: str | None = None
+    quant: QuantScheme | None = None
+    codebook: CodebookScheme | None = None
 
     @property
     def elements(self) -> int:
@@ -114,7 +117,10 @@ class Op:
     """One operation. `inputs` of a matmul or conv: ifmap tensor, weight tensor, then optional bias.
 
     `function` names what a non-MAC op computes (gelu, softmax, layernorm, add, ...). `after` holds
-    the ids of the ops whose results this one reads. `psum` None means the array's native width.
+    the ids of the ops whose results this one reads. `psum` None means the array's native width. `luts`
+    are the tables that a non-MAC op looks up in, each with those of its own scale alone; none leaves
+    them to the unit, at no cost. `rotation` is what a `rotate` op of function hadamard does to its last
+    axis.
     """
 
     id: int
@@ -127,6 +133,8 @@ class Op:
     after: tuple[int, ...] = ()
     psum: PsumScheme | None = None
     causal: bool = False
+    luts: tuple[LutScheme, ...] = ()
+    rotation: RotationScheme | None = None
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,24 @@ def _check_tensors(trace: Trace, tensors: dict[str, Tensor]) -> Iterator[Finding
     yield from _repeats([tensor.id for tensor in trace.tensors], "tensors[{}].id", "tensor id")
     for number, tensor in enumerate(trace.tensors):
         path = f"tensors[{number}]"
+        if tensor.codebook is not None and not _is_in_blocks(tensor):
+            found = f"blocks of {tensor.codebook.block_rows} x {tensor.codebook.block_cols}, shape {list(tensor.shape)}"
+            yield Finding(f"{path}.codebook", found, "use blocks that cover a weight of two axes")
         if tensor.elements * tensor.bits > MAX_COUNT:
             yield Finding(f"{path}.shape", f"{tensor.elements} elements", f"keep its size below {MAX_COUNT} bits")
+        if tensor.quant is not None and tensor.quant.bits != tensor.bits:
+            yield Finding(f"{path}.quant.bits", f"{tensor.quant.bits}", f"the tensor's bits are {tensor.bits}")
         if tensor.view_of is None:
             continue
         if tensor.view_of not in tensors:
             yield _missing(f"{path}.view_of", tensor.view_of, tensors)
         elif tensor.view_of == tensor.id or tensors[tensor.view_of].view_of is not None:
             yield Finding(f"{path}.view_of", repr(tensor.view_of), "name a tensor that is not itself a view")
+
+
+def _is_in_blocks(tensor: Tensor) -> bool:
+    assert tensor.codebook is not None
+    return tensor.kind == "weight" and len(tensor.shape) == 2 and tensor.codebook.fits(*tensor.shape)
 
 
 def _check_phase(phase: Phase, path: str, tensors: dict[str, Tensor], earlier: set[int]) -> Iterator[Finding]:
@@ -75,6 +85,7 @@ def _check_operands(op: Op, path: str, tensors: dict[str, Tensor]) -> Iterator[F
                 known = False
                 yield _missing(f"{path}.{field}[{position}]", name, tensors)
     if isinstance(op.dims, VectorDims):
+        yield from _check_rotation(op, op.dims, path)
         if op.dims.elements > MAX_ELEMENTS:
             yield Finding(f"{path}.dims", f"{op.dims.elements} elements", f"keep one op below {MAX_ELEMENTS} elements")
         return
@@ -90,6 +101,17 @@ def _check_operands(op: Op, path: str, tensors: dict[str, Tensor]) -> Iterator[F
         yield Finding(f"{path}.outputs", f"{len(op.outputs)} tensors", "list one ofmap")
     elif known:
         yield from _check_shapes(op, op.dims, path, tensors)
+
+
+def _check_rotation(op: Op, dims: VectorDims, path: str) -> Iterator[Finding]:
+    if (op.kind, op.function) == ("rotate", "hadamard") and op.rotation is None:
+        yield Finding(f"{path}.rotation", "missing", "say which rotation a rotate op of function hadamard does")
+    elif op.rotation is not None and (op.kind, op.function) != ("rotate", "hadamard"):
+        yield Finding(
+            f"{path}.rotation", f"on {op.kind} {op.function}", "only rotate ops of function hadamard have one"
+        )
+    elif op.rotation is not None and op.rotation.width != dims.cols:
+        yield Finding(f"{path}.rotation.width", f"{op.rotation.width}", f"the op's rows have {dims.cols} elements")
 
 
 def _check_shapes(op: Op, dims: MatmulDims | ConvDims, path: str, tensors: dict[str, Tensor]) -> Iterator[Finding]:

@@ -152,7 +152,10 @@ def _ascii(text: str) -> str:
 
 def _tensor(tensor: Tensor) -> dict[str, object]:
     fields: dict[str, object] = {"id": tensor.id, "kind": tensor.kind, "shape": tensor.shape, "bits": tensor.bits}
-    return fields | ({"view_of": tensor.view_of} if tensor.view_of is not None else {})
+    quant = None if tensor.quant is None else asdict(tensor.quant)
+    codebook = None if tensor.codebook is None else tensor.codebook.to_dict()
+    optional = {"view_of": tensor.view_of, "quant": quant, "codebook": codebook}
+    return fields | {key: value for key, value in optional.items() if value is not None}
 
 
 def _phase(phase: Phase) -> str:
@@ -165,7 +168,10 @@ def _op(op: Op) -> dict[str, object]:
     fields: dict[str, object] = {"id": op.id, "name": op.name, "kind": op.kind, "dims": _dims(op)}
     fields |= {"inputs": op.inputs, "outputs": op.outputs}
     psum = None if op.psum is None else asdict(op.psum)
-    optional = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum}
+    luts = [scheme.to_dict() for scheme in op.luts]
+    rotation = None if op.rotation is None else op.rotation.to_dict()
+    optional: dict[str, object] = {"function": op.function, "after": op.after, "causal": op.causal, "psum": psum}
+    optional |= {"luts": luts, "rotation": rotation}
     return fields | {key: value for key, value in optional.items() if value}
 
 

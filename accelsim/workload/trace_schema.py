@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, LutScheme, PsumScheme, QuantScheme, RotationScheme
+from accelsim.schemes.quant import Granularity
 from accelsim.workload.trace import (
     SCHEMA_VERSION,
     ConvDims,
@@ -46,15 +47,67 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class CodebookModel(_Model):
+    block_rows: int
+    block_cols: int
+    entries: int
+    group: int | None = None
+    value_bits: int = 4
+    scale_bits: int = 16
+
+    @model_validator(mode="after")
+    def _possible(self) -> CodebookModel:
+        self.build()
+        return self
+
+    def build(self) -> CodebookScheme:
+        return CodebookScheme(
+            self.block_rows, self.block_cols, self.entries, self.group, self.value_bits, self.scale_bits
+        )
+
+
+class RotationModel(_Model):
+    width: int
+    points: int
+    order: int = 1
+    local: bool = False
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> RotationModel:
+        self.build()
+        return self
+
+    def build(self) -> RotationScheme:
+        return RotationScheme(self.width, self.points, self.order, self.local, self.seed)
+
+
+class QuantModel(_Model):
+    bits: int
+    granularity: Granularity = "tensor"
+
+    @model_validator(mode="after")
+    def _possible(self) -> QuantModel:
+        self.build()
+        return self
+
+    def build(self) -> QuantScheme:
+        return QuantScheme(self.bits, self.granularity)
+
+
 class TensorModel(_Model):
     id: Text
     kind: TensorKind
     shape: Annotated[list[Extent], Field(max_length=16)]
     bits: Bits
     view_of: Text | None = None
+    quant: QuantModel | None = None
+    codebook: CodebookModel | None = None
 
     def build(self) -> Tensor:
-        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of)
+        quant = None if self.quant is None else self.quant.build()
+        codebook = None if self.codebook is None else self.codebook.build()
+        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, quant, codebook)
 
 
 class MatmulDimsModel(_Model):
@@ -133,6 +186,16 @@ class ConvOpModel(_OpModel):
 class VectorOpModel(_OpModel):
     kind: VectorKind
     dims: VectorDimsModel
+    rotation: RotationModel | None = None
+    luts: Annotated[list[dict[str, object]], Field(max_length=8)] = []
+    """As `LutScheme.to_dict` writes them."""
+
+    @field_validator("luts")
+    @classmethod
+    def _possible(cls, luts: list[dict[str, object]]) -> list[dict[str, object]]:
+        for lut in luts:
+            LutScheme.from_dict(lut)
+        return luts
 
 
 OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discriminator="kind")]
@@ -140,8 +203,21 @@ OpModel = Annotated[MatmulOpModel | ConvOpModel | VectorOpModel, Field(discrimin
 
 def _build_op(op: MatmulOpModel | ConvOpModel | VectorOpModel) -> Op:
     scheme = None if isinstance(op, VectorOpModel) or op.psum is None else op.psum.build()
-    inputs, outputs, after = tuple(op.inputs), tuple(op.outputs), tuple(op.after)
-    return Op(op.id, op.name, op.kind, op.dims.build(), inputs, outputs, op.function, after, scheme, op.causal)
+    vector = op if isinstance(op, VectorOpModel) else None
+    return Op(
+        op.id,
+        op.name,
+        op.kind,
+        op.dims.build(),
+        tuple(op.inputs),
+        tuple(op.outputs),
+        op.function,
+        tuple(op.after),
+        scheme,
+        op.causal,
+        luts=() if vector is None else tuple(LutScheme.from_dict(lut) for lut in vector.luts),
+        rotation=None if vector is None or vector.rotation is None else vector.rotation.build(),
+    )
 
 
 class PhaseModel(_Model):
@@ -196,6 +272,8 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     (): TraceModel,
     ("oracle",): OracleModel,
     ("tensors",): TensorModel,
+    ("tensors", "quant"): QuantModel,
+    ("tensors", "codebook"): CodebookModel,
     ("phases",): PhaseModel,
     ("unknown_ops",): UnknownOpModel,
     ("phases", "ops", "matmul"): MatmulOpModel,
@@ -206,6 +284,7 @@ MODEL_AT: dict[tuple[str, ...], type[BaseModel]] = {
     ("phases", "ops", "conv", "psum"): PsumModel,
     **{("phases", "ops", kind): VectorOpModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
     **{("phases", "ops", kind, "dims"): VectorDimsModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
+    **{("phases", "ops", kind, "rotation"): RotationModel for kind in VectorKind.__args__},  # type: ignore[attr-defined]
 }
 
 

@@ -26,6 +26,11 @@ SECTIONS = {
         "Default budget and tolerance, energy as the objective, kernels compiled, CPU time of `search`, median of 5. "
         "The gap bounds how much lower the energy of any mapping of the map space can be.",
     ),
+    "apsq": (
+        "Partial sums requantised as they are added (APSQ)",
+        "INT8 psums, tile 8, group size 1, one thread, CPU time, median of 5; a training step is a forward and its "
+        "gradients of both operands and of the scales. Naive is a loop over the tiles in torch; plain a float32 matmul.",
+    ),
     "simulate": ("`simulate` in one process", "Mapped by the fixed dataflow, kernels compiled, median wall time of 5."),
     "process": (
         "The whole command in a new process",

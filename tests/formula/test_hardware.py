@@ -19,6 +19,7 @@ from accelsim.hardware import arithmetic, sram_table, technology
 from accelsim.hardware.adder_tree import AdderTree, tree_adders
 from accelsim.hardware.block import Cost, total
 from accelsim.hardware.interpolation import linear, log_log
+from accelsim.hardware.lut_gates import LutShape, gates_area_um2, gates_energy_pj
 from accelsim.hardware.machine import Machine, Node, build_machine
 from accelsim.hardware.systolic import Systolic
 from accelsim.hardware.technology import Process
@@ -533,6 +534,34 @@ def test_lut_entries_scale_the_stored_bits() -> None:
     for bits in (8, 16, 32):
         smallest = machine(lut_unit={"lanes": 1, "entries": 2, "bits": bits})
         assert smallest.lut_unit.area_mm2.value > 0
+
+
+def test_lut_unit_from_its_parts() -> None:
+    """Four entries, INT8 inputs, slopes of 10 b, intercepts of 12 b, counted by hand at 45 nm 0.9 V."""
+    here = Process(45.0, 0.9, 500.0)
+    shape = LutShape(4, 8, 10, 12)
+    register_um2 = 5.98 / (1 - 5 / 13 * (1 - 0.46))  # between the 45 and 32 nm area factors
+    area = {name: cost.value for name, cost in gates_area_um2(shape, here).items()}
+    assert area["table"] == pytest.approx((4 * 22 + 3 * 8) * register_um2, rel=TOLERANCE)
+    assert area["comparators"] == pytest.approx(3 * 36)
+    assert area["multiplexers"] == pytest.approx((3 * 22 + 3 * 18) * 1.862)  # selection; 3 levels of 18 bits
+    assert area["pipeline"] == pytest.approx((8 + 22 + 8 + 19) * register_um2, rel=TOLERANCE)
+    exponent = math.log(3495 / 282) / math.log(32 * 32 / 64)
+    assert area["multiplier"] == pytest.approx(282 * (80 / 64) ** exponent)
+    assert area["adder"] == pytest.approx(67 + 3 / 16 * (137 - 67))
+    energy_pj = {name: cost.value for name, cost in gates_energy_pj(shape, here).items()}
+    assert "table" not in energy_pj
+    assert energy_pj["comparators"] == pytest.approx(3 * 0.03)
+    assert energy_pj["pipeline"] == pytest.approx(57 * 0.009 / 0.867, rel=1e-3)
+    assert energy_pj["multiplexers"] == pytest.approx(120 * 1.862 / 137 * 0.1)
+    assert energy_pj["adder"] == pytest.approx(0.05 + 3 / 16 * 0.05)
+    floats = LutShape(8, 32, 32, 32, "float")
+    assert gates_area_um2(floats, here)["multiplier"].value == 7700
+    assert gates_energy_pj(floats, here)["adder"].value == 0.9
+    assert floats.multiplexers == 7 * 64
+    for wrong in ((1, 8, 8, 8), (8, 8, 1, 8), (8, 16, 16, 16, "float")):
+        with pytest.raises(ValueError, match="bits"):
+            LutShape(*wrong)  # type: ignore[arg-type]
 
 
 def test_lut_unit_scales_with_the_node() -> None:

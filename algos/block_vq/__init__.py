@@ -1,0 +1,1 @@
+"""Weights out of shared integer codebooks: block-level codebooks of a chip, and classic vector quantisation."""

@@ -1,0 +1,57 @@
+"""The experiments on rotation and codebooks run from end to end on a tiny network and short texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from algos.experiments import block_vq_lm, rotation_lm  # noqa: E402
+from algos.experiments.catalogue import EXPERIMENTS  # noqa: E402
+from algos.experiments.registry import Run  # noqa: E402
+from algos.trained import byte_lm, stdlib_text  # noqa: E402
+
+SIZES = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path) -> Run:
+    def load(name: str) -> torch.nn.Module:
+        torch.manual_seed(0)
+        return byte_lm.create(SIZES).eval()
+
+    text = np.arange(20 * 17, dtype=np.int64).reshape(20, 17) % 251
+    monkeypatch.setattr(byte_lm, "load", load)
+    monkeypatch.setattr(stdlib_text, "held_out_text", lambda split: None)
+    monkeypatch.setattr(stdlib_text, "windows", lambda text_, length: text)
+    monkeypatch.setattr(block_vq_lm, "training_rows", lambda seed, batch: lambda step: torch.from_numpy(text[:2]))
+    monkeypatch.setattr(block_vq_lm, "QAT_STEPS", 2)
+    return Run("tiny", 0, tmp_path, lambda steps, total, done: iter(steps))
+
+
+def test_rotation(run):
+    rows = rotation_lm.run(run)
+    assert len(rows) == 2 * len(rotation_lm.ROTATIONS) * len(rotation_lm.WIDTHS)
+    unquantised = {row["bits_per_byte"] for row in rows if row["width"] == "FP32"}
+    assert max(map(float, unquantised)) - min(map(float, unquantised)) < 1e-3
+    peaked = {(row["network"], row["rotation"]): float(row["kurtosis_q_proj"]) for row in rows}
+    assert peaked["outliers injected", "none"] > 2 * peaked["as trained", "none"]
+    assert peaked["outliers injected", "and down, full"] < 5
+
+
+def test_block_vq(run):
+    rows = block_vq_lm.run(run)
+    assert len(rows) == 1 + 3 * len(block_vq_lm.METHODS)
+    assert rows[0]["bits_per_value"] == "32.0000"
+    chip = next(row for row in rows if "8 share" in str(row["method"]))
+    assert float(chip["bits_per_value"]) == pytest.approx(2 + 2 / 256 + 16 / 64, abs=1e-3)
+    trained = block_vq_lm.run_trained(run)
+    assert len(trained) == 1 + len(block_vq_lm.METHODS) * len(block_vq_lm.QAT_BITS)
+    scores = {row["method"]: row["bits_per_byte"] for row in rows if str(row["bits_per_value"]).startswith("2")}
+    assert all(row["bits_per_byte"] != scores.get(row["method"]) for row in trained)
+
+
+def test_they_are_listed():
+    assert {"rotation_lm", "block_vq_lm", "block_vq_qat_lm"} <= set(EXPERIMENTS)
