@@ -111,7 +111,8 @@ def _checked(problem: Problem, given: Mapped, machine: Machine) -> Mapped | Infe
         cost = closed_form(problem, given.mapping, machine)
         said = zip((given.search.energy_pj, given.search.latency_fs), (cost.energy_pj, cost.latency_fs), strict=True)
         if not all(math.isclose(theirs, ours, rel_tol=1e-9) for theirs, ours in said):
-            raise BadMapping(f"its search speaks of another nest: this one takes {cost.energy_pj} pJ")
+            taken = f"{cost.energy_pj} pJ and {cost.latency_fs} fs"
+            raise BadMapping(f"its search speaks of another nest: this one takes {taken}")
     return wrong or given
 
 

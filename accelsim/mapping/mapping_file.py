@@ -42,6 +42,7 @@ from accelsim.spec.yaml_source import YamlDocument, parse_yaml
 MAX_FILE_BYTES = 1 << 26
 MAX_NODES = 64
 MAX_FAULTS = 100
+MAX_COUNTED = 2**62
 MAX_NAME = 120
 """Characters of an op's name that a message repeats."""
 
@@ -85,7 +86,7 @@ class _Search(_Model):
     proved: bool
     gap: Annotated[float, Field(ge=0, le=1)]
     stop_reason: StopReason
-    counted: Annotated[int, Field(ge=0)]
+    counted: Annotated[int, Field(ge=0, le=MAX_COUNTED)]
 
 
 class _Entry(_Model):
@@ -154,6 +155,18 @@ def load_mappings(path: Path) -> MappingFile:
             faults.append(Fault(str(path), line, column, f"mappings[{number}].nest", found, fix))
             continue
         search = None if entry.search is None else SearchResult(mapping=nest, **entry.search.model_dump())
+        if search is not None and search.proved != (search.stop_reason == "proved"):
+            place = _position(document.positions, ("mappings", number, "search", "proved"))
+            found = f"{str(search.proved).lower()} beside stop_reason {search.stop_reason}"
+            faults.append(
+                Fault(
+                    str(path),
+                    *place,
+                    f"mappings[{number}].search.proved",
+                    found,
+                    "write the file anew with `accelsim map`",
+                )
+            )
         for at, op in enumerate(entry.ops):
             place = _position(document.positions, ("mappings", number, "ops", at))
             if op in mappings:

@@ -206,6 +206,7 @@ def swapped(before: str, after: str) -> Change:
         (swapped("energy_pj: ", "energy_pj: 9"), "its search speaks of another nest"),
         (swapped("energy_pj: ", "energy: "), "did you mean 'energy_pj'"),
         (swapped("stop_reason: proved", "stop_reason: bored"), "found 'bored'"),
+        (swapped("stop_reason: proved", "stop_reason: budget"), "true beside stop_reason budget"),
         (lambda lines: [line for line in lines if "objective" not in line], "objective: missing"),
         (lambda lines: ["[]"], "found []"),
         (lambda lines: [*lines, *lines[4:]], "mapped twice, first in line 6"),
