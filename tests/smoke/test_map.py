@@ -145,13 +145,15 @@ def test_the_cache_tells_memories_apart_by_name() -> None:
 
 
 def test_psums_that_go_past_their_buffer_need_no_room_in_it() -> None:
-    problem = matmul_problem(MatmulDims(2, 1, 4, 6, 2), 4, 8, 32, PsumScheme(4, 2))
+    problem = matmul_problem(MatmulDims(2, 1, 4, 6, 2), 4, 8, 32, PsumScheme(4))
     machine = build_machine(load_arch("apsq_edge_ws", {"arch.array.dataflow": "search"}))
     machine = replace(machine, array=replace(machine.array, po=5, pci=2, pco=5))
     for memory, word, bits in zip(machine.memories, (8, 16, 16), (16, 128, 16), strict=True):
         machine = machine.with_memory(replace(memory, word_bits=word, capacity_bits=bits))
     assert isinstance(search(problem, machine, spill="bypass", tolerance=0.0), SearchResult)
     assert isinstance(search(problem, machine, spill="through", tolerance=0.0), Infeasible)
+    groups = replace(problem, psum=PsumScheme(4, 2))  # which stay in their buffer until they are finished
+    assert isinstance(search(groups, machine, spill="bypass", tolerance=0.0), Infeasible)
 
 
 @pytest.mark.parametrize(
