@@ -207,7 +207,7 @@ def test_executed_groups_of_psums_count_the_same() -> None:
     transfers agree on 400 random nests, many whose groups leave the memory unfinished."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=250, deadline=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, derandomize=True)
     @given(drawn(_grouped))
     def check(case: tuple[Problem, Mapping, Machine, random.Random]) -> None:
         problem, mapping, machine, rng = case
@@ -243,7 +243,7 @@ def test_placed_registers_fit_and_are_counted_like_the_run() -> None:
     """Any dataflow on any grid: legal, within every PE, counted right, executed with the same counts, replayable."""
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=450, deadline=None, derandomize=True)
+    @settings(max_examples=700, deadline=None, derandomize=True)
     @given(drawn(lambda rng, size: (*_placed(rng, size), rng)))
     def check(case: tuple[Problem, Machine, str, random.Random]) -> None:
         problem, machine, spill, rng = case
