@@ -40,8 +40,6 @@ def test_digits_vit_scores_what_its_row_says(scheme: str) -> None:
 
 @pytest.mark.parametrize("name", ["draft", pytest.param("target", marks=pytest.mark.slow)])
 def test_language_models_score_what_their_training_ended_with(name: str) -> None:
-    if not checkpoint.checkpoint_path(f"byte_lm_{name}").is_file():
-        pytest.skip(f"the {name} is not trained yet")
     row = results.read(f"byte_lm_{name}")[-1]
     text = stdlib_text.windows(stdlib_text.held_out_text("score"), byte_lm.CONTEXT_BYTES)
     score = byte_lm.bits_per_byte(byte_lm.load(name), text).mean()
