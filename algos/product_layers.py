@@ -68,7 +68,27 @@ class Product(torch.nn.Module):
         return self.activation_scheme.qmax * self.weight_scheme.qmax
 
 
-class QuantLinear(Product):
+class Weighted(Product):
+    """A product with a weight: its one input is data."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Quantised; unquantised while ranges are observed."""
+        if self._observed:
+            self.activation_quantiser.observe(x)
+            return self.exported(x)
+        sums, scale = self.integers(x)
+        return (sums * scale).to(x.dtype)
+
+    def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums with bias, which are integers, and the scale of each output channel."""
+        raise NotImplementedError
+
+    def exported(self, x: torch.Tensor) -> torch.Tensor:
+        """The one op it is."""
+        raise NotImplementedError
+
+
+class QuantLinear(Weighted):
     """(..., in) -> (..., out). `by_columns` says that the weight is (in, out), not (out, in)."""
 
     def __init__(
@@ -79,14 +99,6 @@ class QuantLinear(Product):
         self.weight, self.bias, self.by_columns = weight, bias, by_columns
         weights.observe(self._matrix())
         weights.settle()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Quantised; unquantised while ranges are observed."""
-        if self._observed:
-            self.activation_quantiser.observe(x)
-            return self.exported(x)
-        sums, scale = self.integers(x)
-        return (sums * scale).to(x.dtype)
 
     def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums with bias (..., out), which are integers, and the scale of each column."""
@@ -107,7 +119,7 @@ class QuantLinear(Product):
         return self.weight.t() if self.by_columns else self.weight
 
 
-class QuantConv2d(Product):
+class QuantConv2d(Weighted):
     """(n, c, h, w) -> (n, filters, p, q), zero-padded, of the shape and strides of `conv`."""
 
     def __init__(self, conv: torch.nn.Conv2d, activation: Quantiser, weights: Quantiser, psums: Psums) -> None:
@@ -117,14 +129,6 @@ class QuantConv2d(Product):
         self._pads = tuple(conv._reversed_padding_repeated_twice)
         weights.observe(self.weight)
         weights.settle()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Quantised; unquantised while ranges are observed."""
-        if self._observed:
-            self.activation_quantiser.observe(x)
-            return self.exported(x)
-        sums, scale = self.integers(x)
-        return (sums * scale).to(x.dtype)
 
     def integers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums with bias (n, filters, p, q), which are integers, and the scale of each filter, (filters, 1, 1)."""

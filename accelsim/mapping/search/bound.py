@@ -47,6 +47,15 @@ def least_pieces(t, d, low, high):
 
 @no_type_check
 @numba.njit(cache=True)
+def _split_share(t, w, x, a):
+    """The part of an operand at least that lies in tiles which a loop over array pieces of the dim splits."""
+    if w.ragged[a] and w.trips[a] > 1:
+        return 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+    return 1.0
+
+
+@no_type_check
+@numba.njit(cache=True)
 def visits_of_array(t, w, x, inner, inners):
     """Times each value of an operand enters (or leaves) the array, on average, with at least so many `pieces` by dim.
 
@@ -68,9 +77,7 @@ def visits_of_array(t, w, x, inner, inners):
         if not t.relevant[x, a]:
             times *= max(1.0, w.pieces[a] / w.trips[a])
         elif w.trips[a] < w.pieces[a]:
-            whole = 1.0
-            if w.ragged[a] and w.trips[a] > 1:
-                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+            whole = _split_share(t, w, x, a)
             most = max(most, whole * times + (1.0 - whole) * plain)
     return most
 
@@ -220,9 +227,7 @@ def inside_fetches(t, w, x):
     for a in range(t.dims):
         pieces = t.pieces[a]
         if t.relevant[x, a] and pieces > 1 and w.trips[a] < pieces:
-            whole = 1.0
-            if w.ragged[a] and w.trips[a] > 1:
-                whole = 0.0 if x == 0 and t.overlaps else 1.0 - t.widths[a] / t.extents[a]
+            whole = _split_share(t, w, x, a)
             least = min(least, whole * times + (1.0 - whole) * plain)
     return least
 

@@ -75,12 +75,7 @@ def count_nest(t, halo, loop_dim, loop_step, loops, work, out):
             out.depth[p, d] = above + (1 if p and loop_dim[p - 1] == d else 0)
             out.steps[p] *= work.pieces[d, out.depth[p, d]]
     for x in range(3):
-        for p in range(loops + 1):
-            trips = np.int64(1)
-            for d in range(dims):
-                if not t.relevant[x, d]:
-                    trips *= work.pieces[d, out.depth[p, d]]
-            work.trips[p] = trips
+        _fill_trips(t, x, loops, work, out)
         for p in range(loops + 1):
             kinds = _tiles(t, halo, x, out, p, loop_dim, loops, work)
             if x < 2:
@@ -209,6 +204,18 @@ def _sum_output(t, p, kinds, work, out):
 
 @no_type_check
 @numba.njit(cache=True)
+def _fill_trips(t, x, loops, work, out):
+    """Trips of the loops that the operand does not depend on, by prefix."""
+    for p in range(loops + 1):
+        trips = np.int64(1)
+        for d in range(t.dims):
+            if not t.relevant[x, d]:
+                trips *= work.pieces[d, out.depth[p, d]]
+        work.trips[p] = trips
+
+
+@no_type_check
+@numba.njit(cache=True)
 def _sum_folds(t, loop_dim, loops, work, out):
     """Cycles of a systolic array: every fold's skew (and load), and the stream once a piece.
 
@@ -216,12 +223,7 @@ def _sum_folds(t, loop_dim, loops, work, out):
     """
     x = t.stationary
     dims = t.dims
-    for p in range(loops + 1):
-        trips = np.int64(1)
-        for d in range(dims):
-            if not t.relevant[x, d]:
-                trips *= work.pieces[d, out.depth[p, d]]
-        work.trips[p] = trips
+    _fill_trips(t, x, loops, work, out)
     kinds = 1
     work.values[0], work.cuts[0], work.tiles[0] = 1, -1, 1
     work.row_size[0], work.col_size[0] = 1, 1
