@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from accelsim.errors import did_you_mean, user_error
+from accelsim.workload.template import Binding, TraceTemplate, fit_template
 from accelsim.workload.trace import PhaseKind, Trace
 from workloads.export import export_trace
 from workloads.sizes import EIGHT_BITS, Request, Widths
@@ -51,9 +52,9 @@ def build(
 ) -> Trace:
     """The trace of a registered model.
 
-    `seq` is the number of tokens an encode or prefill handles, `context` the number of tokens in the
-    KV cache to which a decode adds one, `size` the height and width of an image in pixels (default:
-    the model's own). Raises UserError for an unknown name, a phase the model lacks, or sizes that
+    `seq` is the number of tokens an encode, prefill or verify handles, `context` the number of tokens
+    in the KV cache to which a decode adds one and a verify `seq`, `size` the height and width of an
+    image in pixels (default: the model's own). Raises UserError for an unknown name, a phase the model lacks, or sizes that
     are missing, out of range or of the wrong kind.
     """
     key = model_key(name)
@@ -72,6 +73,8 @@ def build(
     with META:
         reader = model.create().eval()
     title = f"{key}-{phase}-{tokens}" if len(model.phases) > 1 else key
+    if phase == "verify":
+        return trace_verify(reader, f"{title}-{context or 0}", tokens, context or 0, batch, widths)
     return trace_tokens(reader, title, phase, tokens, batch, widths)
 
 
@@ -101,13 +104,46 @@ def trace_tokens(
     gets as many decoder tokens as encoder tokens.
     """
     if phase == "decode":
-        with torch.no_grad():
-            past = network(input_ids=_ids(batch, tokens), use_cache=True).past_key_values
-        inputs = {"input_ids": _ids(batch, 1), "past_key_values": past}
+        inputs = _behind(network, batch, 1, tokens)
     else:
         taken = inspect.signature(network.forward).parameters
         inputs = {name: _ids(batch, tokens) for name in ("input_ids", "decoder_input_ids") if name in taken}
     return export_trace(network, inputs, phase, name=_plain(title), **asdict(widths))
+
+
+def trace_verify(network: PreTrainedModel, title: str, tokens: int, context: int, batch: int, widths: Widths) -> Trace:
+    """The trace of a meta model that reads `tokens` drafted tokens at once behind a cache of `context`."""
+    inputs = _behind(network, batch, tokens, context)
+    return export_trace(network, inputs, "verify", name=_plain(title), **asdict(widths))
+
+
+def template(name: str) -> TraceTemplate:
+    """A language model's pass over any tokens behind any context; UserError for any other name."""
+    key = model_key(name)
+    known = [one for one, model in MODELS.items() if isinstance(model, TokenModel) and "verify" in model.phases]
+    if key not in known:
+        raise user_error("workload", name, "no language model has this name", did_you_mean(key, known))
+    model = MODELS[key]
+    assert isinstance(model, TokenModel)
+    with META:
+        reader = model.create().eval()
+    base, proof = (3, 40, 8, 8, 8), (7, 61, 4, 9, 5)
+    changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
+    bindings = [Binding(*values) for values in (base, *changed, proof)]
+    traces = {
+        one: trace_verify(
+            reader, key, one.tokens, one.context, 1, Widths(one.weight_bits, one.activation_bits, one.kv_bits)
+        )
+        for one in bindings
+    }
+    return fit_template(_plain(key), traces)
+
+
+def _behind(network: PreTrainedModel, batch: int, tokens: int, context: int) -> dict[str, object]:
+    """Inputs of `tokens` new tokens a sequence, with the cache that a prefill of `context` tokens leaves behind."""
+    with torch.no_grad():
+        past = network(input_ids=_ids(batch, context), use_cache=True).past_key_values
+    return {"input_ids": _ids(batch, tokens), "past_key_values": past}
 
 
 def _ids(batch: int, tokens: int) -> torch.Tensor:
@@ -124,19 +160,34 @@ def _bert_base() -> PreTrainedModel:
     return AutoModel.from_config(BertConfig(), attn_implementation="eager")
 
 
-def _llama2_7b() -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM, LlamaConfig
+@dataclass(frozen=True)
+class Llama:
+    """Sizes of a decoder of the LLaMA family."""
 
-    config = LlamaConfig(
-        vocab_size=32000,
-        hidden_size=4096,
-        intermediate_size=11008,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=32,
-        max_position_embeddings=4096,
-    )
-    return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    vocab: int
+    hidden: int
+    ffn: int
+    layers: int
+    heads: int
+    kv_heads: int
+    positions: int = 4096
+
+    def __call__(self) -> PreTrainedModel:
+        from transformers import AutoModelForCausalLM, LlamaConfig
+
+        config = LlamaConfig(
+            vocab_size=self.vocab,
+            hidden_size=self.hidden,
+            intermediate_size=self.ffn,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            max_position_embeddings=self.positions,
+        )
+        return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+
+
+LLAMA_PHASES: tuple[PhaseKind, ...] = ("prefill", "decode", "verify")
 
 
 def _segformer_b0(pixels: int) -> torch.nn.Module:
@@ -175,8 +226,14 @@ MODELS: dict[str, TokenModel | ImageModel] = {
     "bert-base": TokenModel(_bert_base, ("encode",), max_tokens=512),
     "efficientvit-b1": ImageModel(_efficientvit_b1, 512, 32),
     "efficientvit-b1-classifier": ImageModel(_efficientvit_b1_classifier, 224, 32),
-    "llama2-7b": TokenModel(_llama2_7b, ("prefill", "decode")),
+    "llama-160m": TokenModel(Llama(32000, 768, 3072, 12, 12, 12, 2048), LLAMA_PHASES),
+    # A guess: the draft of the ReRAM-on-logic chip is only known to have 296 M parameters.
+    "llama-296m-like": TokenModel(Llama(128256, 768, 2560, 12, 12, 12, 8192), LLAMA_PHASES),
+    "llama2-7b": TokenModel(Llama(32000, 4096, 11008, 32, 32, 32), LLAMA_PHASES),
+    "llama3-8b": TokenModel(Llama(128256, 4096, 14336, 32, 32, 8, 8192), LLAMA_PHASES),
     "resnet-50": ImageModel(_resnet_50, 224, 32),
     "segformer-b0": ImageModel(_segformer_b0, 512, 32),
+    # The shape of TinyLlama-1.1B, which takes the chip's 0.517 GB at 4 bits with its head.
+    "vicuna-1b-like": TokenModel(Llama(32000, 2048, 5632, 22, 32, 4, 2048), LLAMA_PHASES),
     "vit-b-16": ImageModel(_vit_b_16, 224, 16),
 }

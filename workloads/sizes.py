@@ -28,8 +28,9 @@ EIGHT_BITS = Widths()
 class Request:
     """What to trace of a model; None where the user did not say.
 
-    `seq` is the tokens of an encode or prefill; `context` the tokens in the KV cache before the one
-    that a decode adds; `size` the height and width of an image in pixels; `batch` how many side by side.
+    `seq` is the tokens of an encode, prefill or verify; `context` the tokens in the KV cache before
+    those that a decode or verify adds; `size` the height and width of an image in pixels; `batch` how
+    many side by side.
     """
 
     phase: PhaseKind | None = None
@@ -53,6 +54,8 @@ class Request:
         self._check_batch(model)
         if self.size is not None:
             raise user_error(model, "--size", "this model reads tokens, not an image", "give --seq instead")
+        if phase == "verify":
+            return self._verified(model)
         name, count, example = ("--context", self.context, 2048) if phase == "decode" else ("--seq", self.seq, 128)
         if phase == "decode" and self.seq not in (None, 1):
             raise user_error(model, "--seq", f"a decode adds one token, not {self.seq}", "leave --seq out")
@@ -67,6 +70,15 @@ class Request:
         if most is not None and total > most:
             raise user_error(model, name, f"{total} tokens", f"its positions end at {most}")
         return count
+
+    def _verified(self, model: str) -> int:
+        """The new tokens of a verify, whose context has to be there too."""
+        if self.seq is None or self.context is None:
+            name = "--seq" if self.seq is None else "--context"
+            raise user_error(model, name, "verify needs it", "give the drafted tokens (--seq 5) and --context 2048")
+        for option, count in (("--seq", self.seq), ("--context", self.context)):
+            _check(model, option, count, MAX_TOKENS // self.batch)
+        return self.seq
 
     def pixels(self, model: str, default: int | None, step: int = 1) -> int:
         """Height and width of the image: `size`, else `default`, a multiple of `step`.

@@ -14,16 +14,19 @@ from accelsim.errors import Fault, UserError, user_error
 if TYPE_CHECKING:
     from accelsim.workload import PhaseKind, Trace
 
+PHASES = ("encode", "prefill", "decode", "verify")
 EPILOG = """\b
 Examples:
   accelsim trace bert-base --seq 128 --out bert.trace.json.gz
   accelsim trace llama2-7b --phase decode --context 4096 --out decode.trace.json.gz
+  accelsim trace llama3-8b --phase verify --seq 5 --context 1024 --out verify.trace.json.gz
   accelsim trace segformer-b0 --size 512 --out segformer.trace.json.gz
   accelsim trace --config mixtral.json --seq 256 --out mixtral.trace.json.gz
   accelsim trace --module model.py:build --out mine.trace.json.gz
 
-Models: bert-base, llama2-7b (--seq or --context); efficientvit-b1, efficientvit-b1-classifier,
-resnet-50, segformer-b0, vit-b-16 (--size).
+Models: bert-base, llama-160m, llama-296m-like, llama2-7b, llama3-8b, vicuna-1b-like (--seq,
+--context, or both for a verify); efficientvit-b1, efficientvit-b1-classifier, resnet-50,
+segformer-b0, vit-b-16 (--size).
 
 A --module function returns (module, inputs) and may build both on the meta device. No weights are
 needed and nothing is downloaded. Needs PyTorch; in the checkout:
@@ -34,11 +37,13 @@ pip install -c constraints.txt -e '.[torch]'"""
 @click.argument("model", required=False)
 @click.option("--module", metavar="F.py:FUNCTION", help="A function of yours that returns (module, inputs).")
 @click.option("--config", metavar="F.json", help="A HuggingFace config file.")
-@click.option("--seq", type=click.IntRange(1), help="Tokens an encode or prefill handles.")
-@click.option("--context", type=click.IntRange(1), help="Tokens in the KV cache before the one a decode adds.")
+@click.option("--seq", type=click.IntRange(1), help="Tokens an encode, prefill or verify handles.")
+@click.option("--context", type=click.IntRange(1), help="Tokens in the KV cache before those a decode or verify adds.")
 @click.option("--size", type=click.IntRange(1), help="Height and width of an image, in pixels.")
 @click.option("--batch", type=click.IntRange(1), help="Sequences or images side by side.  [default: 1]")
-@click.option("--phase", type=click.Choice(("encode", "prefill", "decode")), help="Default: the model's first.")
+@click.option(
+    "--phase", type=click.Choice(("encode", "prefill", "decode", "verify")), help="Default: the model's first."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="F.json.gz", help="The trace file.")
 @set_option("workload.psum.bits=8")
 def trace(

@@ -50,7 +50,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
 def parse_trace(data: bytes, file: str) -> Trace:
     """The trace in the bytes of a file; `file` (by whose ending they are read) is named in faults."""
     if file.endswith(".gz"):
-        data = _unzip(data, file)
+        data = unzip(data, file)
     if len(data) > MAX_BYTES:
         raise user_error(file, "file", f"more than {MAX_BYTES} bytes", "split the trace; 64 MiB is the most")
     try:
@@ -100,7 +100,8 @@ def _check_suffix(path: Path) -> None:
         raise user_error(str(path), "file", f"the name ends in {path.suffix!r}", "use .json or .json.gz")
 
 
-def _unzip(data: bytes, file: str) -> bytes:
+def unzip(data: bytes, file: str) -> bytes:
+    """What a gzip file holds, up to one byte more than MAX_BYTES. Raises UserError."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
             return stream.read(MAX_BYTES + 1)
