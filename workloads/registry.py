@@ -54,8 +54,8 @@ def build(
 
     `seq` is the number of tokens an encode, prefill or verify handles, `context` the number of tokens
     in the KV cache to which a decode adds one and a verify `seq`, `size` the height and width of an
-    image in pixels (default: the model's own). Raises UserError for an unknown name, a phase the model lacks, or sizes that
-    are missing, out of range or of the wrong kind.
+    image in pixels (default: the model's own). Raises UserError for an unknown name, a phase the model
+    lacks, or sizes that are missing, out of range or of the wrong kind.
     """
     key = model_key(name)
     if key not in MODELS:

@@ -18,7 +18,9 @@ Two queues, two operations each: `load` brings a tile (3 cycles), `array` comput
 Rules. Instructions of one queue issue in order; queues run freely against each other. When several
 heads are ready, the one ready longest goes first, then the one whose queue comes first. An instruction
 that finishes at an instant makes its tokens and servers available to heads at that same instant. One
-that is busy for no time needs no server, but its tokens never overtake those of its predecessors. If
+that is busy for no time needs no server, but its tokens never overtake those of its predecessors. Tokens
+that come at issue are there the moment their instruction starts: in-order issue across queues is a chain
+of them. If
 nothing runs and heads are left, the program is deadlocked: a result that names the waiting heads.
 """
 
@@ -113,7 +115,7 @@ def _joined(parts: Sequence[Ints]) -> Ints:
 
 
 def _tokens(program: Program) -> tuple[Ints, ...]:
-    """Waits by queue, givers by channel, credits, and the counts of both (an array used twice is there once)."""
+    """Waits by queue, givers by channel, credits, which end tells, and all counts (an array used twice is there once)."""
     index = {channel.name: i for i, channel in enumerate(program.channels)}
     parts: dict[int, Ints] = {}
     base: dict[int, int] = {}
@@ -135,6 +137,7 @@ def _tokens(program: Program) -> tuple[Ints, ...]:
         giver,
         give_base,
         np.array([channel.credits for channel in program.channels], np.int64),
+        np.array([program.instructions * channel.at_issue for channel in program.channels], np.int64),
         _joined(list(parts.values())),
     )
 

@@ -17,7 +17,7 @@ _I1 = "int64[::1]"
 
 
 @no_type_check
-@numba.njit(f"Tuple(({', '.join([_I1] * 4)}, int64[:, ::1]))({', '.join([_I1] * 13)})", cache=True)
+@numba.njit(f"Tuple(({', '.join([_I1] * 4)}, int64[:, ::1]))({', '.join([_I1] * 14)})", cache=True)
 def issue_all(
     first,  # (queues + 1,) where each queue's instructions begin in busy and latency
     busy,
@@ -30,15 +30,16 @@ def issue_all(
     giver,  # (channels,) the queue that gives tokens, or -1
     give_base,  # (channels,) where the counts given begin
     credits,
+    told,  # (channels,) where in `when` the times of its tokens begin: 0, or the instructions for those given at issue
     counts,
     server_at,  # (resources + 1,) where each resource's servers begin
 ):
     """Start and finish of every instruction (-1 if never); per resource its server time, its last release, and
     its stalls by wait, in the last column those that no token explains (resources, waits + 1)."""
     queues, resources = first.size - 1, server_at.size - 1
-    start = np.full(busy.size, -1, np.int64)
-    finish = np.full(busy.size, -1, np.int64)
-    rounds = np.zeros(busy.size, np.int32)  # of instructions of no time, the round their tokens come in
+    when = np.full(2 * busy.size, -1, np.int64)  # every finish, then every start
+    finish, start = when[: busy.size], when[busy.size :]
+    rounds = np.zeros(2 * busy.size, np.int32)  # the round their tokens come in, of instructions of no time
     server, free_at = np.zeros(server_at[-1], np.int64), np.zeros(resources, np.int64)
     served, released = np.zeros(resources, np.int64), np.zeros(resources, np.int64)
     served_last = np.full(resources, -1, np.int64)  # instructions
@@ -46,6 +47,7 @@ def issue_all(
     head, known = first[:queues].copy(), np.zeros(queues, np.bool_)
     ready, ready_round = np.zeros(queues, np.int64), np.zeros(queues, np.int64)
     signalled = np.zeros(queues, np.int64)  # tokens of a queue leave it in order
+    at_issue = told.any()
     waits = wait_channel.size
     stalls = np.zeros((resources, waits + 1), np.int64)
     lacked = np.zeros(busy.size, np.int64)  # how long an instruction waited for nothing but tokens
@@ -77,7 +79,8 @@ def issue_all(
                     if there[c] < need:
                         all_known = False
                         break
-                    came, round_ = finish[from_first + n - 1], np.int64(rounds[from_first + n - 1])
+                    last = told[c] + from_first + n - 1
+                    came, round_ = when[last], np.int64(rounds[last])
                     if came > ready[q] or (came == ready[q] and round_ > ready_round[q]):
                         ready[q], ready_round[q] = came, round_
                         last_wait[q], last_from[q] = w, from_first + n - 1
@@ -130,6 +133,8 @@ def issue_all(
         start[i] = best_at
         finish[i] = max(signalled[best], best_at + busy[i] + latency[i])
         signalled[best] = finish[i]
+        if at_issue:
+            rounds[busy.size + i] = best_round
         if finish[i] == best_at:
             rounds[i] = best_round + 1
         head[best] = i + 1

@@ -3,7 +3,7 @@
 An instruction sits in one in-order queue. It issues when it is its queue's head, every token it
 waits for is there and every resource it needs has a free server (one that lasts no time needs none);
 it then takes the tokens, holds the resources for `busy_fs`, and `latency_fs` after letting go of
-them puts its own tokens on their channels. A channel starts with `credits` tokens: the free slots of
+them puts its own tokens on their channels (at once on those whose tokens come at issue). A channel starts with `credits` tokens: the free slots of
 a buffer, so double buffering is two credits. Time is int64 femtoseconds.
 """
 
@@ -28,12 +28,16 @@ class Resource:
 
 @dataclass(frozen=True)
 class Channel:
-    """Tokens from one queue to another, `credits` of them there at the start."""
+    """Tokens from one queue to another, `credits` of them there at the start.
+
+    They come when the instruction that gives them is over, or `at_issue` when it starts.
+    """
 
     name: str
     producer: str
     consumer: str
     credits: int = 0
+    at_issue: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class _State:
     def __init__(self, program: Program, steps: Steps) -> None:
         self.program, self.steps = program, steps
         self.tokens = {channel.name: channel.credits for channel in program.channels}
+        self.at_issue = {channel.name for channel in program.channels if channel.at_issue}
         self.free = {resource.name: resource.capacity for resource in program.resources}
         self.head = [0] * len(program.queues)
         self.ready_at: list[int | None] = [None] * len(program.queues)
@@ -69,8 +70,7 @@ class _State:
                 self.running.remove(job)
                 changed = True
                 self.steps.finish[job.row][job.index] = now
-                for use in job.queue.signals:
-                    self.tokens[use.channel] += int(use.count[job.index])
+                self.give(job.queue, job.index, at_issue=False)
         return changed
 
     def issue(self, now: int) -> bool:
@@ -102,5 +102,11 @@ class _State:
         self.signals_at[row] = max(self.signals_at[row], busy_until + int(queue.latency_fs[index]))
         self.running.append(_Running(queue, row, index, busy_until, self.signals_at[row]))
         self.steps.start[row][index] = now
+        self.give(queue, index, at_issue=True)
         self.head[row] += 1
         self.ready_at[row] = None
+
+    def give(self, queue: Queue, index: int, at_issue: bool) -> None:
+        for use in queue.signals:
+            if (use.channel in self.at_issue) == at_issue:
+                self.tokens[use.channel] += int(use.count[index])

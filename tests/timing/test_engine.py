@@ -222,6 +222,18 @@ def test_tokens_of_no_time_come_a_round_later() -> None:
     assert _starts(run(program)) == [[2], [0], [0]] == step_through(program).start
 
 
+def test_tokens_given_at_issue() -> None:
+    """b may start when a has started, c only when a is over; in a chain every one starts with the one before."""
+    queues = (
+        _queue("a", [5], ("r",), signals={"started": [1], "over": [1]}),
+        _queue("b", [2], waits={"started": [1]}),
+        _queue("c", [2], waits={"over": [1]}),
+    )
+    channels = (Channel("started", "a", "b", at_issue=True), Channel("over", "a", "c"))
+    program = Program(queues, (Resource("r"),), channels)
+    assert _starts(run(program)) == [[0], [0], [5]] == step_through(program).start
+
+
 def test_one_name_for_two_queues_is_refused() -> None:
     with pytest.raises(ValueError, match="two queues are called twin"):
         Program((_queue("twin", [1]), _queue("twin", [1])), ())
@@ -235,7 +247,8 @@ def _random_program(seed: int, size: int) -> Program:
     names = [f"q{i}" for i in range(rng.randint(1, 4))]
     resources = tuple(Resource(f"r{i}", rng.randint(1, 3)) for i in range(rng.randint(1, 3)))
     tokens = tuple(
-        Channel(f"c{i}", rng.choice(names), rng.choice(names), rng.randint(0, 3)) for i in range(rng.randint(0, 4))
+        Channel(f"c{i}", rng.choice(names), rng.choice(names), rng.randint(0, 3), rng.random() < 0.3)
+        for i in range(rng.randint(0, 4))
     )
     generous = rng.random() < 0.6  # more tokens given than taken, so that most such programs end
     queues = []
