@@ -115,7 +115,7 @@ def _joined(parts: Sequence[Ints]) -> Ints:
 
 
 def _tokens(program: Program) -> tuple[Ints, ...]:
-    """Waits by queue, givers by channel, credits, which end tells, and all counts (an array used twice is there once)."""
+    """Waits by queue, givers by channel, credits, when tokens come, all counts (an array used twice is there once)."""
     index = {channel.name: i for i, channel in enumerate(program.channels)}
     parts: dict[int, Ints] = {}
     base: dict[int, int] = {}

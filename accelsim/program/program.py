@@ -3,8 +3,9 @@
 An instruction sits in one in-order queue. It issues when it is its queue's head, every token it
 waits for is there and every resource it needs has a free server (one that lasts no time needs none);
 it then takes the tokens, holds the resources for `busy_fs`, and `latency_fs` after letting go of
-them puts its own tokens on their channels (at once on those whose tokens come at issue). A channel starts with `credits` tokens: the free slots of
-a buffer, so double buffering is two credits. Time is int64 femtoseconds.
+them puts its own tokens on their channels (on channels `at_issue`, when it issues). A channel starts
+with `credits` tokens: the free slots of a buffer, so double buffering is two credits. Time is int64
+femtoseconds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""What one pass asks of the machine, op by op, from each op's mapping in the simulator.
+
+The simulator runs ops one by one, from DRAM to DRAM. In a pass they follow one another: an activation
+that fits half of the token buffers stays on the chip and moves no DRAM bits (`kept`); weights, KV entries
+and constants come from where they are stored, new KV entries and larger activations go to DRAM.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from accelsim.charge import flow_pj
+from accelsim.errors import UserError, user_error
+from accelsim.execute import Outcome
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.lower import Work, lower
+from accelsim.mapping.placement import Infeasible
+from accelsim.mapping.traffic import Flow
+from accelsim.outcomes import Outcomes
+from accelsim.workload.trace import Op, Trace
+
+ACTIVATIONS = ("ifmap", "ofmap", "psum")
+"""Operands of flows that a pass may keep on the chip; `weight`, `kv`, `constant` and the rest it streams."""
+COMPUTE = ("array", "units")
+
+
+@dataclass(frozen=True)
+class OpCost:
+    """One op of a pass: its computation, the bits it streams in by store, those it stores, those that the
+    other chips send of its outputs, and its dynamic energy (all chips)."""
+
+    compute_fs: int
+    dram_bits: int
+    reram_bits: int
+    stored_bits: int
+    gather_bits: int
+    energy_pj: float
+
+
+@dataclass(frozen=True)
+class PassWork:
+    """The ops of one pass in order; `after` holds for each the positions of those whose results it reads."""
+
+    names: tuple[str, ...]
+    ops: tuple[OpCost, ...]
+    after: tuple[tuple[int, ...], ...]
+
+    @property
+    def energy_pj(self) -> float:
+        """Dynamic energy of the pass."""
+        return math.fsum(op.energy_pj for op in self.ops)
+
+    @property
+    def dram_bits(self) -> int:
+        """Bits that cross the DRAM's pins, both ways."""
+        return sum(op.dram_bits + op.stored_bits for op in self.ops)
+
+    @property
+    def reram_bits(self) -> int:
+        """Bits read from the stacked memory."""
+        return sum(op.reram_bits for op in self.ops)
+
+
+@dataclass
+class PassLowering:
+    """Lowers traces of passes on one machine; equal ops are mapped and counted once for all of them."""
+
+    machine: Machine
+    outcomes: Outcomes
+    known: dict[Work, OpCost] = field(default_factory=dict)
+
+    def of(self, trace: Trace) -> PassWork:
+        """The work of a trace of one phase. UserError for an op that the machine cannot run."""
+        (phase,) = trace.phases
+        tensors, places = trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
+        costs = tuple(self._cost(lower(op, tensors, self.machine), op, trace) for op in phase.ops)
+        after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
+        return PassWork(tuple(op.name for op in phase.ops), costs, after)
+
+    def _cost(self, work: Work, op: Op, trace: Trace) -> OpCost:
+        if work not in self.known:
+            outcome = self.outcomes.of(work, op.name)
+            if isinstance(outcome, Infeasible):
+                raise _cannot_run(trace, op, outcome, self.machine)
+            self.known[work] = op_cost(outcome, self.machine)
+        return self.known[work]
+
+
+def op_cost(outcome: Outcome, machine: Machine) -> OpCost:
+    """What an op streams, computes and stores within a pass."""
+    room = token_bits(machine) // 2
+    flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
+    in_dram = [flow for flow in flows if flow.block == machine.dram.name]
+    blocks = {block.name: block for block in machine.blocks()}
+    return OpCost(
+        compute_fs=sum(use.busy_fs for use in outcome.timing.resources if use.name in COMPUTE),
+        dram_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "read"),
+        reram_bits=0,
+        stored_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "write"),
+        gather_bits=0,
+        energy_pj=math.fsum(flow_pj(flow, blocks[flow.block]) for flow in flows),
+    )
+
+
+def kept(flow: Flow, machine: Machine, room_bits: int) -> bool:
+    """Whether a pass keeps the tensor on the chip that this DRAM flow moves."""
+    return flow.block == machine.dram.name and flow.operand in ACTIVATIONS and flow.bits_useful <= room_bits
+
+
+def token_bits(machine: Machine) -> int:
+    """Bits of all memories that activations pass through."""
+    return sum(memory.capacity_bits for memory in machine.memories if {"ifmap", "output"} & set(memory.holds))
+
+
+def _cannot_run(trace: Trace, op: Op, why: Infeasible, machine: Machine) -> UserError:
+    found = f"{op.name} needs {why.demand:,} {why.unit}, and there are {why.bound:,} ({why.resource})"
+    return user_error(f"{trace.name} on {machine.name}", why.resource, found, why.lever)
