@@ -1,1 +1,1 @@
-"""Speculative decoding: what passes of a draft and a target model cost, and what a policy makes of them."""
+"""Speculative decoding: who drafts, what is accepted, which passes run, and what an answer costs."""
