@@ -20,10 +20,12 @@ ANEW = "write the file anew with `accelsim map`"
 class Outcomes:
     """Runs ops as they are asked for. UserError for mappings that are not of this spec and workload."""
 
-    def __init__(self, machine: Machine, arch: ArchSpec, trace: Trace, mappings: MappingFile | None) -> None:
+    def __init__(
+        self, machine: Machine, arch: ArchSpec, trace: Trace | None = None, mappings: MappingFile | None = None
+    ) -> None:
         self.machine, self.rules, self.mappings = machine, arch.mapping, mappings
         self.known: dict[tuple[Work, Mapped | None], Outcome | Infeasible] = {}
-        if mappings is not None:
+        if mappings is not None and trace is not None:
             _check_origin(mappings, arch, trace)
             _check_ops(mappings, trace)
 
