@@ -8,7 +8,7 @@ and constants come from where they are stored, new KV entries and larger activat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from accelsim.charge import flow_pj
 from accelsim.errors import UserError, user_error
@@ -18,6 +18,7 @@ from accelsim.mapping.lower import Work, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow
 from accelsim.outcomes import Outcomes
+from accelsim.workload.chips import split_over_chips
 from accelsim.workload.trace import Op, Trace
 
 ACTIVATIONS = ("ifmap", "ofmap", "psum")
@@ -28,7 +29,7 @@ COMPUTE = ("array", "units")
 @dataclass(frozen=True)
 class OpCost:
     """One op of a pass: its computation, the bits it streams in by store, those it stores, those that the
-    other chips send of its outputs, and its dynamic energy (all chips)."""
+    other chips send of its outputs, and its dynamic energy."""
 
     compute_fs: int
     dram_bits: int
@@ -40,26 +41,27 @@ class OpCost:
 
 @dataclass(frozen=True)
 class PassWork:
-    """The ops of one pass in order; `after` holds for each the positions of those whose results it reads."""
+    """The ops of one chip's pass in order; `after` holds for each the positions of those whose results it reads."""
 
     names: tuple[str, ...]
     ops: tuple[OpCost, ...]
     after: tuple[tuple[int, ...], ...]
+    chips: int = 1
 
     @property
     def energy_pj(self) -> float:
-        """Dynamic energy of the pass."""
-        return math.fsum(op.energy_pj for op in self.ops)
+        """Dynamic energy of the pass, all chips."""
+        return self.chips * math.fsum(op.energy_pj for op in self.ops)
 
     @property
     def dram_bits(self) -> int:
-        """Bits that cross the DRAM's pins, both ways."""
-        return sum(op.dram_bits + op.stored_bits for op in self.ops)
+        """Bits that cross the pins of all chips' DRAM, both ways."""
+        return self.chips * sum(op.dram_bits + op.stored_bits for op in self.ops)
 
     @property
     def reram_bits(self) -> int:
-        """Bits read from the stacked memory."""
-        return sum(op.reram_bits for op in self.ops)
+        """Bits read from all chips' stacked memory."""
+        return self.chips * sum(op.reram_bits for op in self.ops)
 
 
 @dataclass
@@ -68,15 +70,22 @@ class PassLowering:
 
     machine: Machine
     outcomes: Outcomes
+    chips: int = 1
     known: dict[Work, OpCost] = field(default_factory=dict)
 
     def of(self, trace: Trace) -> PassWork:
         """The work of a trace of one phase. UserError for an op that the machine cannot run."""
-        (phase,) = trace.phases
-        tensors, places = trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
-        costs = tuple(self._cost(lower(op, tensors, self.machine), op, trace) for op in phase.ops)
+        part = split_over_chips(trace, self.chips)
+        (phase,) = part.trace.phases
+        tensors, places = part.trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
+        costs = tuple(
+            replace(
+                self._cost(lower(op, tensors, self.machine), op, trace), gather_bits=part.gathered_bits.get(op.id, 0)
+            )
+            for op in phase.ops
+        )
         after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
-        return PassWork(tuple(op.name for op in phase.ops), costs, after)
+        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.chips)
 
     def _cost(self, work: Work, op: Op, trace: Trace) -> OpCost:
         if work not in self.known:
