@@ -37,7 +37,7 @@ def split_over_chips(trace: Trace, chips: int) -> ChipTrace:
 
 
 class _Splitter:
-    """Walks the ops in order; `parts` are the shapes of tensors of which a chip holds a part, `gathered` whole copies."""
+    """Walks the ops in order; `parts` are the shapes of what a chip holds in part, `gathered` the whole copies."""
 
     def __init__(self, tensors: dict[str, Tensor], chips: int) -> None:
         self.tensors, self.chips = tensors, chips
