@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import click
 
 from accelsim import __version__
+from accelsim.cli.decoding import decode
 from accelsim.cli.diffing import diff
 from accelsim.cli.exporting import trace
 from accelsim.cli.hardware import area, explain
@@ -104,7 +105,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, map_, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
+for command in (simulate, decode, map_, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
     cli.add_command(command)
 
 

@@ -18,23 +18,29 @@ from accelsim.decoding.passes.program import Issue, PassProgram, pass_program
 from accelsim.decoding.passes.runs import Interleave, Stream
 from accelsim.decoding.passes.stores import build_stores
 from accelsim.decoding.passes.work import PassLowering, PassWork
+from accelsim.decoding.policies import Policy
 from accelsim.engine.engine import Timeline, run
 from accelsim.hardware.machine import build_machine
 from accelsim.outcomes import Outcomes
+from accelsim.program.program import Ints
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec import ArchSpec
 from accelsim.workload.trace import PhaseKind
+
+CONTEXTS, PROMPTS = 4, 3
+"""How many of each a grid for given requests has, evenly apart."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass
 class Passes:
-    """Runs passes of a target and a draft on one accelerator; what they need of it is worked out once."""
+    """Runs passes of a target, and of a draft if there is one, on one accelerator; what they need of it is worked
+    out once."""
 
     arch: ArchSpec
     target: LanguageModel
-    draft: LanguageModel
+    draft: LanguageModel | None
     issue: Issue = "out-of-order"
     interleave: Interleave = "proportional"
     _works: dict[tuple[str, PhaseKind, int, int], PassWork] = field(default_factory=dict, repr=False)
@@ -62,8 +68,16 @@ class Passes:
         if tokens:
             streams.append(Stream("verify", (self.work(self.target, "verify", tokens, context),)))
         if drafts:
-            steps = tuple(self.work(self.draft, "draft", 1, context) for _ in range(drafts))
-            streams.append(Stream("draft", steps))
+            if self.draft is None:
+                raise ValueError("there is no draft model")
+            streams.append(Stream("draft", drafts * (self.work(self.draft, "draft", 1, context),)))
+        return streams
+
+    def prefill(self, prompt: int) -> list[Stream]:
+        """All models reading a prompt."""
+        streams = [Stream("verify", (self.work(self.target, "prefill", prompt, 0),))]
+        if self.draft is not None:
+            streams.append(Stream("draft", (self.work(self.draft, "prefill", prompt, 0),)))
         return streams
 
     def program(self, tokens: int, drafts: int, context: int) -> PassProgram:
@@ -113,13 +127,23 @@ class Grid:
         return per_context * len(self.contexts) + len(self.prompts)
 
 
+def grid_of(policy: Policy, prompts: Ints, outputs: Ints) -> Grid:
+    """The passes that the policy may ask for, over the contexts and prompts of these requests."""
+    ends = int(prompts.min()), int((prompts + outputs).max())
+    read = np.linspace(prompts.min(), prompts.max(), PROMPTS).round().astype(int)
+    held = np.linspace(*ends, CONTEXTS).round().astype(int)
+    contexts, lengths = (tuple(sorted(set(each.tolist()))) for each in (held, read))
+    return Grid(contexts, lengths, policy.most_tokens, policy.most_concurrent)
+
+
 def _knots(most: int) -> tuple[int, ...]:
     """1, 2, 4, ... and the last."""
     return tuple(sorted({*(2**power for power in range(most.bit_length())), most}))
 
 
 def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total: None) -> PassCosts:
-    """Pass costs over the grid. UserError for an op that the machine cannot run."""
+    """Pass costs over the grid; a draft step costs nothing where there is no draft. UserError for an op that the
+    machine cannot run."""
     columns, points = len(COLUMNS), len(grid.contexts)
     draft = np.zeros((points, columns))
     verify = np.zeros((grid.most_verified, points, columns))
@@ -134,21 +158,17 @@ def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total
         return row
 
     for at, context in enumerate(grid.contexts):
-        draft[at] = cost(passes.streams(0, 1, context))
+        if passes.draft is not None:
+            draft[at] = cost(passes.streams(0, 1, context))
         for tokens in range(1, grid.most_verified + 1):
             verify[tokens - 1, at] = cost(passes.streams(tokens, 0, context))
         for i, tokens in enumerate(grid.verified):
             for j, drafts in enumerate(grid.drafted):
                 together[i, j, at] = cost(passes.streams(tokens, drafts, context))
-    prefill = np.array([cost(_prefill(passes, prompt)) for prompt in grid.prompts])
+    prefill = np.array([cost(passes.prefill(prompt)) for prompt in grid.prompts])
     whole = _filled(_filled(together, grid.verified, 0), grid.drafted, 1)
     contexts, prompts = (np.array(each, np.int64) for each in (grid.contexts, grid.prompts))
     return PassCosts(contexts, draft, verify, whole, prompts, prefill, passes.static_mw)
-
-
-def _prefill(passes: Passes, prompt: int) -> list[Stream]:
-    target, draft = (passes.work(model, "prefill", prompt, 0) for model in (passes.target, passes.draft))
-    return [Stream("verify", (target,)), Stream("draft", (draft,))]
 
 
 def _filled(table: Floats, knots: tuple[int, ...], axis: int) -> Floats:
