@@ -161,7 +161,7 @@ def test_bytes_are_the_simulators() -> None:
     arch = load_arch("apsq_llm_ws")
     machine = build_machine(arch)
     trace = load_template("llama_160m").bind("verify", Binding(4, 300, 4, 8, 8))
-    passed = PassLowering(machine, Outcomes(machine, arch, trace, None)).of(trace)
+    passed = PassLowering(machine, Outcomes(machine, arch)).of(trace, "verify")
     report = simulate(arch, trace)
     moved = [row for row in report.rows if row.block == "dram" and row.action in ("read", "write")]
     streamed = [row for row in moved if row.operand not in ACTIVATIONS]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accelsim.decoding.passes.system import ONE_CHIP, Link, StackedMemory, System
 from accelsim.hardware.machine import Machine
 from accelsim.program.dma import write_port
 from accelsim.program.program import Ints
@@ -47,14 +48,18 @@ class Stores:
         return (SLOTS - RERAM_SLOTS, RERAM_SLOTS) if both else (SLOTS, SLOTS)
 
 
-def build_stores(machine: Machine) -> Stores:
-    """The ports of a machine; one that it lacks transfers nothing."""
+def build_stores(machine: Machine, system: System = ONE_CHIP) -> Stores:
+    """The ports of one chip; one that it lacks transfers nothing."""
     into = write_port(machine.weight_buffer, machine.period_fs)
     dram = Port(lambda bits: max(machine.dram.transfer_fs(bits), into(bits)), machine.dram.latency_fs)
-    return Stores(machine.weight_buffer.capacity_bits // SLOTS, dram, _none("stacked memory"), _none("link"))
+    reram, link = _port(system.stacked, "stacked memory"), _port(system.link, "link")
+    return Stores(machine.weight_buffer.capacity_bits // SLOTS, dram, reram, link)
 
 
-def _none(what: str) -> Port:
+def _port(block: StackedMemory | Link | None, what: str) -> Port:
+    if block is not None:
+        return Port(block.transfer_fs, block.latency_fs)
+
     def refuse(bits: int) -> int:
         raise ValueError(f"the machine has no {what} to move {bits} bits")
 

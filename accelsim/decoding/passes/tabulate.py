@@ -15,8 +15,9 @@ import numpy as np
 from accelsim.decoding.costs import COLUMNS, Floats, PassCosts
 from accelsim.decoding.model import LanguageModel
 from accelsim.decoding.passes.program import Issue, PassProgram, pass_program
-from accelsim.decoding.passes.runs import Interleave, Stream
+from accelsim.decoding.passes.runs import Interleave, Owner, Stream
 from accelsim.decoding.passes.stores import build_stores
+from accelsim.decoding.passes.system import ONE_CHIP, System
 from accelsim.decoding.passes.work import PassLowering, PassWork
 from accelsim.decoding.policies import Policy
 from accelsim.engine.engine import Timeline, run
@@ -43,41 +44,43 @@ class Passes:
     draft: LanguageModel | None
     issue: Issue = "out-of-order"
     interleave: Interleave = "proportional"
+    system: System = ONE_CHIP
     _works: dict[tuple[str, PhaseKind, int, int], PassWork] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.machine = build_machine(self.arch)
-        self.stores = build_stores(self.machine)
-        self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch))
+        self.stores = build_stores(self.machine, self.system)
+        self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch), self.system)
 
     @property
     def static_mw(self) -> float:
         """Leakage of all blocks and background power of the DRAM, all chips."""
-        return float(sum(self.machine.leakage_mw.values()))
+        return self.system.chips * float(sum(self.machine.leakage_mw.values()))
 
-    def work(self, model: LanguageModel, kind: PhaseKind, tokens: int, context: int) -> PassWork:
+    def work(self, owner: Owner, kind: PhaseKind, tokens: int, context: int) -> PassWork:
         """What one pass asks of the machine. UserError for an op that it cannot run."""
-        key = (model.name, kind, tokens, context)
+        key = (owner, kind, tokens, context)
         if key not in self._works:
-            self._works[key] = self._lowering.of(model.trace(kind, tokens, context))
+            model = self.target if owner == "verify" else self.draft
+            if model is None:
+                raise ValueError("there is no draft model")
+            self._works[key] = self._lowering.of(model.trace(kind, tokens, context), owner)
         return self._works[key]
 
     def streams(self, tokens: int, drafts: int, context: int) -> list[Stream]:
         """A verify of `tokens` tokens and `drafts` draft steps side by side, either of them 0 for none."""
         streams = []
         if tokens:
-            streams.append(Stream("verify", (self.work(self.target, "verify", tokens, context),)))
+            streams.append(Stream("verify", (self.work("verify", "verify", tokens, context),)))
         if drafts:
-            if self.draft is None:
-                raise ValueError("there is no draft model")
-            streams.append(Stream("draft", drafts * (self.work(self.draft, "draft", 1, context),)))
+            streams.append(Stream("draft", drafts * (self.work("draft", "draft", 1, context),)))
         return streams
 
     def prefill(self, prompt: int) -> list[Stream]:
         """All models reading a prompt."""
-        streams = [Stream("verify", (self.work(self.target, "prefill", prompt, 0),))]
+        streams = [Stream("verify", (self.work("verify", "prefill", prompt, 0),))]
         if self.draft is not None:
-            streams.append(Stream("draft", (self.work(self.draft, "prefill", prompt, 0),)))
+            streams.append(Stream("draft", (self.work("draft", "prefill", prompt, 0),)))
         return streams
 
     def program(self, tokens: int, drafts: int, context: int) -> PassProgram:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from accelsim.charge import flow_pj
+from accelsim.decoding.passes.system import ONE_CHIP, System
 from accelsim.errors import UserError, user_error
 from accelsim.execute import Outcome
 from accelsim.hardware.machine import Machine
@@ -18,7 +19,7 @@ from accelsim.mapping.lower import Work, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow
 from accelsim.outcomes import Outcomes
-from accelsim.workload.chips import split_over_chips
+from accelsim.workload.chips import ChipTrace, split_over_chips
 from accelsim.workload.trace import Op, Trace
 
 ACTIVATIONS = ("ifmap", "ofmap", "psum")
@@ -70,46 +71,56 @@ class PassLowering:
 
     machine: Machine
     outcomes: Outcomes
-    chips: int = 1
-    known: dict[Work, OpCost] = field(default_factory=dict)
+    system: System = ONE_CHIP
+    known: dict[tuple[Work, bool], OpCost] = field(default_factory=dict)
 
-    def of(self, trace: Trace) -> PassWork:
-        """The work of a trace of one phase. UserError for an op that the machine cannot run."""
-        part = split_over_chips(trace, self.chips)
+    def of(self, trace: Trace, owner: str) -> PassWork:
+        """The work of a trace of one phase, whose weights are the `owner`'s (verify or draft). UserError for an op
+        that the machine cannot run."""
+        part = split_over_chips(trace, self.system.chips)
         (phase,) = part.trace.phases
         tensors, places = part.trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
-        costs = tuple(
-            replace(
-                self._cost(lower(op, tensors, self.machine), op, trace), gather_bits=part.gathered_bits.get(op.id, 0)
-            )
-            for op in phase.ops
-        )
+        costs = tuple(self._cost(op, lower(op, tensors, self.machine), part, owner) for op in phase.ops)
         after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
-        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.chips)
+        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.system.chips)
 
-    def _cost(self, work: Work, op: Op, trace: Trace) -> OpCost:
-        if work not in self.known:
+    def _cost(self, op: Op, work: Work, part: ChipTrace, owner: str) -> OpCost:
+        stacked = op.dims.macs > 0 and self.system.stacks(owner, op.inputs[1])
+        if (work, stacked) not in self.known:
             outcome = self.outcomes.of(work, op.name)
             if isinstance(outcome, Infeasible):
-                raise _cannot_run(trace, op, outcome, self.machine)
-            self.known[work] = op_cost(outcome, self.machine)
-        return self.known[work]
+                raise _cannot_run(part.trace, op, outcome, self.machine)
+            self.known[work, stacked] = op_cost(outcome, self.machine, self.system if stacked else ONE_CHIP)
+        cost, gathered = self.known[work, stacked], part.gathered_bits.get(op.id, 0)
+        if not gathered or self.system.link is None:
+            return cost
+        sent_pj = gathered * self.system.link.energy_pj_per_bit
+        return replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + sent_pj)
 
 
-def op_cost(outcome: Outcome, machine: Machine) -> OpCost:
-    """What an op streams, computes and stores within a pass."""
+def op_cost(outcome: Outcome, machine: Machine, system: System = ONE_CHIP) -> OpCost:
+    """What an op streams, computes and stores within a pass; its weight comes from the system's stacked memory if
+    it has one."""
     room = token_bits(machine) // 2
     flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
+    stacked = [flow for flow in flows if system.stacked and _is_weight(flow, machine)]
+    flows = [flow for flow in flows if flow not in stacked]
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     blocks = {block.name: block for block in machine.blocks()}
+    reram_bits = sum(flow.bits_useful for flow in stacked)
+    reram_pj = reram_bits * system.stacked.energy_pj_per_bit if system.stacked else 0.0
     return OpCost(
         compute_fs=sum(use.busy_fs for use in outcome.timing.resources if use.name in COMPUTE),
         dram_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "read"),
-        reram_bits=0,
+        reram_bits=reram_bits,
         stored_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "write"),
         gather_bits=0,
-        energy_pj=math.fsum(flow_pj(flow, blocks[flow.block]) for flow in flows),
+        energy_pj=math.fsum([reram_pj, *(flow_pj(flow, blocks[flow.block]) for flow in flows)]),
     )
+
+
+def _is_weight(flow: Flow, machine: Machine) -> bool:
+    return flow.block == machine.dram.name and flow.operand == "weight"
 
 
 def kept(flow: Flow, machine: Machine, room_bits: int) -> bool:
