@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Table = Sequence[dict[str, str]]
 COLOURS = ("#4c78a8", "#e45756", "#f58518", "#54a24b")
 INPUTS = ("q_proj", "gate_proj", "o_proj", "down_proj")
-STYLE = {"font.size": 9.0, "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False}
 
 
 def save(name: str, path: Path) -> None:
@@ -25,7 +24,9 @@ def save(name: str, path: Path) -> None:
     import matplotlib
 
     data = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({
+        "font.size": 9.0, "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False
+    }):  # fmt: skip
         PICTURES[name](results.read(name)).savefig(data, format="png", dpi=120, metadata={"Software": None})
     write_whole(path, data.getvalue())
 
