@@ -5,12 +5,16 @@ bytes of a target pass,
 
     draft steps a token x = ReRAM / r            tokens a pass T = v / (DRAM - x d)
 
-and the i.i.d. acceptance and draft lengths whose APSD has this T, and x T draft steps a pass as nearly as
-whole lengths allow. From LLaMA2-7B alone: the clock, the DRAM's efficiency, its energy a bit.
+and the draft lengths whose APSD comes nearest to x T draft steps a pass, at the i.i.d. acceptance that
+has this T. Draft-then-verify is given the same T and, as nearly, the same draft steps, at the acceptance
+that has them there: so the policies are compared at equal tokens and drafts a pass. From LLaMA2-7B
+alone: the clock, the DRAM's efficiency, its energy a bit.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from accelsim.decoding.passes.tabulate import Passes
@@ -44,11 +48,13 @@ def apsd_closed_form(alpha: float, parallel: int, short: int) -> tuple[float, fl
     """
     stay, begin = alpha**parallel, alpha ** (short + 1)
     share = begin / (1 - stay + begin)  # of passes that verify a concurrent draft
+    tokens = (1 - share) * chain_tokens(alpha, short) + share * chain_tokens(alpha, parallel - 1)
+    return tokens, parallel + short * (1 - share)
 
-    def tokens(depth: int) -> float:
-        return (1 - alpha ** (depth + 1)) / (1 - alpha)
 
-    return (1 - share) * tokens(short) + share * tokens(parallel - 1), parallel + short * (1 - share)
+def chain_tokens(alpha: float, depth: int) -> float:
+    """Tokens of a pass that verifies a chain of `depth` drafts: (1 - a^(d+1)) / (1 - a)."""
+    return (1 - alpha ** (depth + 1)) / (1 - alpha)
 
 
 def infer(pair: PublishedPair, passes: Passes) -> Inferred:
@@ -62,26 +68,29 @@ def infer(pair: PublishedPair, passes: Passes) -> Inferred:
 
 
 def nearest_drafting(tokens: float, drafts: float) -> Drafting:
-    """The lengths whose draft steps a pass come nearest, at the acceptance that gives these tokens a pass."""
+    """The lengths whose draft steps a pass come nearest, each policy at the acceptance that has these tokens a pass."""
     found = []
     for parallel in range(SHORTEST, LONGEST + 1):
         for short in range(1, parallel + 1):
-            alpha = _acceptance(tokens, parallel, short)
+            alpha = _acceptance(lambda a, p=parallel, s=short: apsd_closed_form(a, p, s)[0], tokens)  # type: ignore[misc]
             if alpha is not None:
                 off = abs(apsd_closed_form(alpha, parallel, short)[1] - drafts)
                 found.append((off, parallel, short, alpha))
     _, parallel, short, alpha = min(found)
-    return Drafting(alpha, parallel, short, max(1, round(drafts)))
+    serial = max(round(drafts), math.ceil(tokens))
+    serial_alpha = _acceptance(lambda a: chain_tokens(a, serial), tokens)
+    assert serial_alpha is not None
+    return Drafting(alpha, parallel, short, serial_alpha, serial)
 
 
-def _acceptance(tokens: float, parallel: int, short: int) -> float | None:
-    """The acceptance at which APSD has so many tokens a pass; None where none does."""
+def _acceptance(tokens_at: Callable[[float], float], tokens: float) -> float | None:
+    """The acceptance with so many tokens a pass; None where none has."""
     low, high = 0.0, 1 - 1e-9
-    if apsd_closed_form(high, parallel, short)[0] < tokens:
+    if tokens_at(high) < tokens:
         return None
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if apsd_closed_form(middle, parallel, short)[0] < tokens:
+        if tokens_at(middle) < tokens:
             low = middle
         else:
             high = middle
@@ -96,9 +105,7 @@ def fit_point(pair: PublishedPair, drafting: Drafting, head: Head) -> WorkingPoi
         return decoded(stage_passes("parallel", pair.target, pair.draft, point, head), drafting, True).tokens_per_s
 
     fastest = speed(WorkingPoint(CLOCKS_MHZ[-1], FIRST_EFFICIENCY))
-    clock = next(
-        clock for clock in CLOCKS_MHZ if speed(WorkingPoint(clock, FIRST_EFFICIENCY)) >= (1 - SAME) * fastest
-    )
+    clock = next(clock for clock in CLOCKS_MHZ if speed(WorkingPoint(clock, FIRST_EFFICIENCY)) >= (1 - SAME) * fastest)
     point = WorkingPoint(clock, FIRST_EFFICIENCY)
     for _ in range(ROUNDS):  # bound by the DRAM, speed is as good as linear in it
         scale = pair.numbers["tokens_per_s"].value / speed(point)

@@ -21,11 +21,13 @@ MIDDLE = PROMPT + OUTPUT // 2
 
 @dataclass(frozen=True)
 class Drafting:
-    """Acceptance of a draft token, and draft lengths: beside a pass, before one, and without any beside."""
+    """Acceptance of a draft token and the draft lengths: `parallel` beside a pass and `short` before one; without
+    any beside, `serial`, at an acceptance of its own."""
 
     alpha: float
     parallel: int
     short: int
+    serial_alpha: float
     serial: int
 
     def policy(self, parallel: bool) -> Policy:
@@ -33,6 +35,10 @@ class Drafting:
         if parallel:
             return make_policy("apsd", fixed(self.parallel), short=self.short)
         return make_policy("vanilla", fixed(self.serial))
+
+    def acceptance(self, parallel: bool) -> Independent:
+        """Of either policy, independent from token to token."""
+        return Independent((self.alpha if parallel else self.serial_alpha,))
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def decoded(passes: Passes, drafting: Drafting, parallel: bool) -> Decoded:
     """Means over some answers, acceptance independent from token to token."""
     policy = drafting.policy(parallel)
     prompts, outputs = np.full(ANSWERS, PROMPT, np.int64), np.full(ANSWERS, OUTPUT, np.int64)
-    draws = Independent((drafting.alpha,)).draw(draws_needed(policy, outputs), seed=0)
+    draws = drafting.acceptance(parallel).draw(draws_needed(policy, outputs), seed=0)
     costs = exact_costs(passes, policy)
     made = run(policy, draws, costs, prompts, outputs)
     spent = dict(zip(COLUMNS, made.costs.sum(axis=0).tolist(), strict=True))
