@@ -89,7 +89,8 @@ class PassCosts:
 def at(points: NDArray[np.int64], table: Floats, where: float) -> Floats:
     """Rows of `table` (points, 8) interpolated at `where`, extended along the nearest segment beyond the ends."""
     if len(points) == 1:
-        return table[0]
+        only: Floats = table[0]
+        return only
     upper = min(max(int(np.searchsorted(points, where)), 1), len(points) - 1)
     share = (where - points[upper - 1]) / (points[upper] - points[upper - 1])
     result: Floats = table[upper - 1] + share * (table[upper] - table[upper - 1])

@@ -99,7 +99,7 @@ def _row(line: str) -> tuple[float, ...] | str:
         return f"{line[:60]!r} is not five numbers"
     if len(values) != len(COLUMNS) or not all(map(math.isfinite, values)):
         return f"{line[:60]!r} is not five numbers"
-    prompt, rank, probability, *entropies = values
+    prompt, rank, probability = values[:3]
     if min(values) < 0 or prompt % 1 or rank % 1 or rank >= 2**15 or prompt >= 2**31:
         return f"{line[:60]!r}: prompt and rank are whole numbers, and nothing is negative"
     return values if probability <= 1 else f"an accept probability of {probability}"
