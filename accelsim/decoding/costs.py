@@ -95,3 +95,10 @@ def at(points: NDArray[np.int64], table: Floats, where: float) -> Floats:
     share = (where - points[upper - 1]) / (points[upper] - points[upper - 1])
     result: Floats = table[upper - 1] + share * (table[upper] - table[upper - 1])
     return result
+
+
+def no_costs(tokens: int, drafts: int) -> PassCosts:
+    """Passes of up to `tokens` tokens beside up to `drafts` draft steps that cost nothing: only their number counts."""
+    start, width = np.zeros(1, np.int64), len(COLUMNS)
+    verify, together = np.zeros((tokens, 1, width)), np.zeros((tokens, drafts, 1, width))
+    return PassCosts(start, np.zeros((1, width)), verify, together, start, np.zeros((1, width)), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from algos.experiments import (
+    acceptance_byte_lm,
     apsq_tuned,
     block_vq_lm,
     byte_lm_draft,
@@ -28,5 +29,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     },
     "block_vq_lm": Experiment(block_vq_lm.run, "codebook weights of the byte-level model, by k-means (6 CPU-minutes)"),
     "block_vq_qat_lm": Experiment(block_vq_lm.run_trained, "the same at 2 bits, trained (8 CPU-minutes)"),
+    "acceptance_byte_lm": Experiment(
+        acceptance_byte_lm.run, "acceptance of the byte-level model's draft by its target (10 CPU-minutes)"
+    ),
     "rotation_lm": Experiment(rotation_lm.run, "W8A8 to W4A4 of the byte-level model, rotated or not (15 CPU-minutes)"),
 }

@@ -101,7 +101,7 @@ def test_a_serving_run_adds_up(tmp_path):
     result.save(tmp_path / "a.csv")
     assert json.loads((tmp_path / "a.json").read_text())["summary"] == pytest.approx(summary)
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
-    with pytest.raises(UserError, match="use .json or .csv"):
+    with pytest.raises(UserError, match=r"use \.json or \.csv"):
         result.save(tmp_path / "a.txt")
 
 
@@ -124,7 +124,7 @@ def test_what_cannot_run_says_why():
         serve(make_policy("vanilla", DraftLength("entropy", 1, 4, 2.0)), Runs((0.7,)), costs(), prompts, outputs)
     with pytest.raises(ValueError, match="sum to at most 1"):
         Independent((0.7, 0.4))
-    with pytest.raises(ValueError, match="not in 1..4"):
+    with pytest.raises(ValueError, match=r"not in 1\.\.4"):
         DraftLength("heuristic", 5, 4)
     with pytest.raises(ValueError, match="ascend"):
         PassCosts(
