@@ -8,6 +8,7 @@ from algos.experiments import (
     byte_lm_draft,
     byte_lm_target,
     digits_vit,
+    lut,
     post_training,
     rotation_lm,
 )
@@ -25,6 +26,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     **{
         f"apsq_tuned_{model}": Experiment(apsq_tuned.tuned(model), f"{model} with APSQ, trained on")
         for model in ("byte_lm_target", "digits_vit")
+    },
+    **{
+        f"lut_{model}": Experiment(lut.lut(model), f"{model} with functions by table, calibrated only")
+        for model in ("minilm", "byte_lm_target_fifth", "digits_vit")
     },
     "block_vq_lm": Experiment(block_vq_lm.run, "codebook weights of the byte-level model, by k-means (6 CPU-minutes)"),
     "block_vq_qat_lm": Experiment(block_vq_lm.run_trained, "the same at 2 bits, trained (8 CPU-minutes)"),
