@@ -28,8 +28,9 @@ OUT_BITS = 16
 def softmax_codes(exp: LutScheme, reciprocal: LutScheme, codes: NDArray[np.integer], shift: int) -> Ints:
     """Softmax of 2^-shift x codes, in codes of scale 2^-15; UserError as the look-ups have it.
 
-    Codes may be as wide as an accumulator: only differences to a row's largest are looked up. `exp` is a table of exp, whose lowest code stands for every difference below it, or one of 2^x with
-    its `floor` reduction, which has no lowest.
+    Codes may be as wide as an accumulator: only differences to a row's largest are looked up. `exp` is a
+    table of exp, whose lowest code stands for every difference below it, or one of 2^x with its `floor`
+    reduction, which has no lowest.
     """
     q = codes.astype(np.int64)
     below = q - q.max(axis=-1, keepdims=True)

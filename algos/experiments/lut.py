@@ -43,14 +43,17 @@ PARTS: dict[str, Config | None] = {
 """One kind of function replaced: which of them it is that costs."""
 
 FEWER = {
-    name: config
-    for name, config in WHOLE.items()
-    if name.endswith("int8") or name.removeprefix("w8a8_").startswith("lut8_per_scale")
+    name: WHOLE[name]
+    for name in (
+        *(f"{base}lut8_per_scale_{width}" for base in ("", "w8a8_") for width in _WIDTHS),
+        "lut8_shared_int8",
+        "lut16_per_scale_int8",
+    )
 }
-"""What the slower models get: INT8 in full, the wider formats with 8 entries a scale."""
+"""What the slower models get."""
 
 
 def lut(model: str) -> Callable[[Run], Sequence[Row]]:
     """One model's table, the baselines above it."""
-    whole = WHOLE if model == "digits_vit" else FEWER
-    return lambda run: table(run, (model,), PLAIN | whole | PARTS)
+    cells = {"digits_vit": WHOLE | PARTS, "byte_lm_target_fifth": FEWER | PARTS, "minilm": FEWER}[model]
+    return lambda run: table(run, (model,), PLAIN | cells)

@@ -93,8 +93,7 @@ class LutActivation(LutLayer):
     def _by_table(self, x: torch.Tensor) -> torch.Tensor:
         shift, scheme = self.input_codes.shift, self.lut.scheme
         if not torch.is_grad_enabled():
-            found, bits, _ = self.lut(self.input_codes.codes(x, shift), shift)
-            return (found.double() * 2.0**-bits).to(x.dtype)
+            return self._values(x, shift).to(x.dtype)
         codes, value = self.input_codes(x)
         found, bits, segment = self.lut(codes, shift)
         slope = self.lut.slopes[scheme.shifts.index(shift)][segment] * scheme.slope.step
@@ -108,9 +107,14 @@ class LutActivation(LutLayer):
     def _observe(self, x: torch.Tensor) -> None:
         target = self.exported(x).double()
         for shift in self.lut.scheme.shifts:
-            found, bits, _ = self.lut(self.input_codes.codes(x, shift), shift)
-            error = float((found.double() * 2.0**-bits - target).square().sum())
+            error = float(self._values(x, shift).sub_(target).square_().sum())
             self._errors[shift] = self._errors.get(shift, 0.0) + error
+
+    def _values(self, x: torch.Tensor, shift: int) -> torch.Tensor:
+        """What the results stand for, float64; each code is looked up once."""
+        lowest, highest = self.lut.scheme.lowest_code, self.lut.scheme.highest_code
+        found, bits, _ = self.lut(torch.arange(lowest, highest + 1, device=x.device), shift)
+        return (found.double() * 2.0**-bits)[self.input_codes.codes(x, shift).sub_(lowest)]
 
     def _chosen(self) -> int:
         if not self._errors:
