@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from algos.experiments import block_vq_lm, rotation_lm  # noqa: E402
+from algos.experiments import block_vq_lm, block_vq_trained, rotation_lm, tuning_losses  # noqa: E402
 from algos.experiments.catalogue import EXPERIMENTS  # noqa: E402
 from algos.experiments.registry import Run  # noqa: E402
 from algos.trained import byte_lm, stdlib_text  # noqa: E402
@@ -26,8 +26,8 @@ def run(monkeypatch, tmp_path) -> Run:
     monkeypatch.setattr(byte_lm, "load", load)
     monkeypatch.setattr(stdlib_text, "held_out_text", lambda split: None)
     monkeypatch.setattr(stdlib_text, "windows", lambda text_, length: text)
-    monkeypatch.setattr(block_vq_lm, "training_rows", lambda seed, batch: lambda step: torch.from_numpy(text[:2]))
-    monkeypatch.setattr(block_vq_lm, "QAT_STEPS", 2)
+    monkeypatch.setattr(tuning_losses, "training_rows", lambda seed, batch: lambda step: torch.from_numpy(text[:2]))
+    monkeypatch.setattr(block_vq_trained, "STEPS", 4)
     return Run("tiny", 0, tmp_path, lambda steps, total, done: iter(steps))
 
 
@@ -47,10 +47,16 @@ def test_block_vq(run):
     assert rows[0]["bits_per_value"] == "32.0000"
     chip = next(row for row in rows if "8 share" in str(row["method"]))
     assert float(chip["bits_per_value"]) == pytest.approx(2 + 2 / 256 + 16 / 64, abs=1e-3)
-    trained = block_vq_lm.run_trained(run)
-    assert len(trained) == 1 + len(block_vq_lm.METHODS) * len(block_vq_lm.QAT_BITS)
-    scores = {row["method"]: row["bits_per_byte"] for row in rows if str(row["bits_per_value"]).startswith("2")}
-    assert all(row["bits_per_byte"] != scores.get(row["method"]) for row in trained)
+
+
+def test_block_vq_trained(run):
+    rows = block_vq_trained.run(run)
+    cells = len(block_vq_lm.METHODS) * len(block_vq_trained.BITS)
+    first, last = ([row for row in rows if row["step"] == step] for step in (0, 4))
+    assert len(first) == len(last) == cells
+    assert all(before["bits_per_byte"] != after["bits_per_byte"] for before, after in zip(first, last, strict=True))
+    assert {before["bits_per_byte"] for before in first} <= {row["bits_per_byte"] for row in block_vq_lm.run(run)}
+    assert block_vq_trained.run(run) == rows  # from what the run kept
 
 
 def test_they_are_listed():
