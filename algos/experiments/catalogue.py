@@ -31,7 +31,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     },
     **{
         f"lut_{model}": Experiment(lut.lut(model), f"{model} with functions by table, calibrated only")
-        for model in ("minilm", "byte_lm_target_fifth", "digits_vit")
+        for model in ("minilm", "byte_lm_target_tenth", "digits_vit")
     },
     "block_vq_lm": Experiment(block_vq_lm.run, "codebook weights of the byte-level model, by k-means (6 CPU-minutes)"),
     "block_vq_qat_lm": Experiment(block_vq_trained.run, "the same, trained (20 CPU-minutes)"),

@@ -55,5 +55,5 @@ FEWER = {
 
 def lut(model: str) -> Callable[[Run], Sequence[Row]]:
     """One model's table, the baselines above it."""
-    cells = {"digits_vit": WHOLE | PARTS, "byte_lm_target_fifth": FEWER | PARTS, "minilm": FEWER}[model]
+    cells = {"digits_vit": WHOLE | PARTS, "byte_lm_target_tenth": FEWER | PARTS, "minilm": FEWER}[model]
     return lambda run: table(run, (model,), PLAIN | cells)
