@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv", ".json", ".parquet")
 MAX_ROWS = 60
+UNSCORED = "unscored"
+FP32 = "fp32 is scored uncompressed, charged by its trace as shown, and no candidate for the front (*)."
 
 EPILOG = """\b
 Examples:
@@ -34,7 +36,8 @@ is says W8 A8 and psums of the array's own width, so its energy is that of W8A8,
 'charged as' says so of every point, and fp32 is left out of the Pareto front (*).
 
 A full score of byte_lm_target takes minutes per point; --score-rows makes it seconds, on less text.
-Each variant is scored once, however many accelerators there are. Ctrl-C writes nothing."""
+Each variant is scored once, however many accelerators there are. Ctrl-C writes nothing; with --keep the
+same command goes on where it stopped."""
 
 
 @click.command(epilog=EPILOG)
@@ -47,13 +50,15 @@ Each variant is scored once, however many accelerators there are. Ctrl-C writes 
 @click.option("--score-rows", type=click.IntRange(1), help="Score on so many held-out rows.  [default: all]")
 @click.option("--scores", metavar="EXPERIMENT", help="Read scores from a committed table instead of measuring.")
 @click.option("--seed", type=click.IntRange(0), help="Of steps that draw at random.  [default: the recipe's]")
+@click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep what is scored; go on from it.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads that torch may use.")
 @click.option("--out", "outs", type=click.Path(path_type=Path), multiple=True, metavar="F.csv|F.json|F.parquet",
               help="Save the whole table. Repeatable.")  # fmt: skip
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Draw it.")
 def codesign(
     recipe: str, arch: str, items: tuple[str, ...], model: str, batch: int, seq: int | None, score_rows: int | None,
-    scores: str | None, seed: int | None, threads: int, outs: tuple[Path, ...], plot_path: Path | None,
+    scores: str | None, seed: int | None, keep: Path | None, threads: int, outs: tuple[Path, ...],
+    plot_path: Path | None,
 ) -> None:  # fmt: skip
     """Compress a trained model with RECIPE, score it, and simulate it on ARCH, for all values after --over."""
     outputs = [*((out, TABLE_SUFFIXES) for out in outs), (plot_path, PLOT_SUFFIXES)]
@@ -77,10 +82,10 @@ def codesign(
         torch.set_num_threads(threads)
         with progress_bar("points") as bar:
             table = run(recipe, arch, over, model=model, batch=batch, sequence=seq, score_rows=score_rows,
-                        scores=scores, seed=seed, progress=bar)  # fmt: skip
+                        scores=scores, seed=seed, keep=keep, progress=bar)  # fmt: skip
     except ModuleNotFoundError as error:
         raise no_torch("codesign", "torch,experiments", error) from None
-    _show(table, list(over))
+    _show(table, list(over), Path(recipe).stem)
     click.echo(f"{len(table):,} points in {time.perf_counter() - start:.1f} s", err=True)
     for out in outs:
         save_table(table, out)
@@ -90,30 +95,30 @@ def codesign(
         wrote(plot_path)
 
 
-def _show(table: pd.DataFrame, keys: list[str]) -> None:
+def _show(table: pd.DataFrame, keys: list[str], recipe: str) -> None:
     """The first rows, what was simulated and scored, and why some points did not run."""
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    from accelsim.report.codesign_plot import about, metric_of
-    from accelsim.report.sweep_plot import short_keys
+    from accelsim.report.codesign_plot import about, metric_of, short_words
     from accelsim.report.terminal import share_text, significant
     from accelsim.report.terminal import table as grid
 
     metric = metric_of(table)
     rows = []
     for row in table.head(MAX_ROWS).to_dict("records"):
-        ran = row["status"] in ("ok", "unscored")
-        costs = (
-            (significant(row["energy_pj"] / PJ_PER_MJ), share_text(row["psum_energy_share"], 1)) if ran else ("-",) * 2
-        )
-        score = "-" if row["scores"] == "" else significant(row[metric])
+        score = significant(row[metric]) if row["scores"] else UNSCORED if row["status"] == UNSCORED else "-"
+        costs = (str(row["status"]), "-")
+        if row["status"] in ("ok", UNSCORED):
+            costs = (significant(row["energy_pj"] / PJ_PER_MJ), share_text(row["psum_energy_share"], 1))
         settings = ("" if row[key] is None else str(row[key]) for key in keys)
-        front = "*" if row["pareto_front"] else "" if row["status"] == "ok" else row["status"]
-        rows.append((row["scheme"] or row["recipe"], *settings, score, *costs, row["charged_as"], front))
-    columns = ("point", *short_keys(keys), f">{metric}", ">energy mJ", ">psums", "charged as", "front")
-    title = f"{table['model'].iloc[0]} on {table['arch'].iloc[0]}: {len(table):,} points"
-    parts: list[RenderableType] = [grid(title, columns, rows), Text(about(table))]
+        front = "*" if row["pareto_front"] else ""
+        charged = row["charged_as"].replace(", psums", "")
+        rows.append(("recipe" if row["recipe"] else row["scheme"], *settings, score, *costs, charged, front))
+    names = [name.replace("_", "\n", 1).replace("_", " ") for name in (*short_words(keys), f">{metric}")]
+    columns = ("point", *names, ">energy\nmJ", ">psum\nshare", "charged as\n(psums last)", "front")
+    title = f"{table['model'].iloc[0]}, {recipe}, on {table['arch'].iloc[0]}: {len(table):,} points"
+    parts: list[RenderableType] = [grid(title, columns, rows), Text(about(table)), Text(FP32)]
     if len(table) > MAX_ROWS:
         parts.append(Text(f"the first {MAX_ROWS} of {len(table):,} rows; --out F.csv saves them all"))
     show(Group(*parts, *reasons(table)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from accelsim.errors import Fault, UserError, text_of, user_error
 from accelsim.explore.joint import Settings, Variant
+from accelsim.explore.kept import Kept
 from accelsim.workload import Trace
 
 if TYPE_CHECKING:
@@ -47,13 +48,13 @@ class Compressed:
 
 
 class Bench:
-    """One model to compress again and again, each time from its checkpoint."""
+    """One model to compress again and again, each time from its checkpoint, unless a variant is in `kept`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, kept: Kept | None = None) -> None:
         from algos.experiments.results import scores
         from algos.experiments.subjects import SUBJECTS
 
-        self._settings = settings
+        self._settings, self._kept = settings, kept
         self._subject: Subject = SUBJECTS[settings.model]
         self._committed = None if settings.scores is None else scores(settings.scores, settings.model)
         self._batches: Sequence[Batch] | None = None
@@ -62,11 +63,6 @@ class Bench:
     def metric(self) -> str:
         """The score to judge by."""
         return self._subject.metric
-
-    @property
-    def more_is_better(self) -> bool:
-        """Whether a larger score is a better one."""
-        return self._subject.more_is_better
 
     def refusals(self, variants: Sequence[Variant]) -> list[str]:
         """Why there is no such variant, or no score of it in the table; "" where all is well.
@@ -99,6 +95,11 @@ class Bench:
         from workloads import export_trace
 
         settings, committed = self._settings, self._of_table(variant)
+        made_of = f"{settings.model}, {settings.batch}, {settings.sequence}, {settings.score_rows}, {variant.steps!r}"
+        known = None if self._kept is None or committed is not None else self._kept.find(made_of)
+        if known is not None:
+            trace, scores = known
+            return Compressed(trace, lambda: Scored(scores, MEASURED))
         network = self._subject.load()
         if variant.steps:
             # The schemes of the tables leave the same trace whatever they were calibrated on.
@@ -106,14 +107,18 @@ class Bench:
         inputs = self._subject.inputs(settings.batch, settings.sequence or 1)
         size = f"b{settings.batch}" + (f"_s{settings.sequence}" if settings.sequence else "")
         trace = export_trace(network, inputs, self._subject.phase, name=f"{settings.model}_{size}")
-        return Compressed(trace, partial(self._score, network) if committed is None else lambda: committed)
+        measure = partial(self._measured, network, trace, made_of)
+        return Compressed(trace, measure if committed is None else lambda: committed)
 
-    def _score(self, network: torch.nn.Module) -> Scored:
+    def _measured(self, network: torch.nn.Module, trace: Trace, made_of: str) -> Scored:
         found = self._subject.score(network, self._settings.score_rows)
         if not math.isfinite(found[self.metric]):
             fix = "score on more rows, or compress less"
             raise user_error("codesign", self.metric, f"the score is {found[self.metric]}", fix)
-        return Scored({name: round(value, DIGITS) for name, value in found.items()}, MEASURED)
+        scores = {name: round(value, DIGITS) for name, value in found.items()}
+        if self._kept is not None:
+            self._kept.put(made_of, trace, scores)
+        return Scored(scores, MEASURED)
 
     def _of_table(self, variant: Variant) -> Scored | None:
         """The committed scores; None where they are to be measured. UserError for none in the table."""

@@ -15,11 +15,13 @@ from accelsim.errors import UserError, text_of
 from accelsim.explore.bench import Bench, Compressed, Scored
 from accelsim.explore.charged import charged_as
 from accelsim.explore.joint import Question, Settings, Variant, ask
+from accelsim.explore.kept import Kept
 from accelsim.explore.pareto import on_front
 from accelsim.explore.point import Result, run_point
 from accelsim.explore.points import Plan, Point, Sets
 from accelsim.explore.pool import sound
 from accelsim.explore.sweep import frame
+from accelsim.report.codesign_plot import METRICS, metric_of
 from accelsim.spec import load_arch
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def codesign(
     score_rows: int | None = None,
     scores: str | None = None,
     seed: int | None = None,
+    keep: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Compress a trained model with every combination of `over`, score it, and simulate it on `arch`.
@@ -59,7 +62,8 @@ def codesign(
     `batch` inputs of `sequence` tokens (default: what it is calibrated for). It is scored on all held-out
     data, or on `score_rows` evenly spaced rows; or `scores` names a committed table of experiments
     (`apsq_tuned_byte_lm_target`: scores after training) and nothing is measured. `seed` replaces the
-    recipe's in steps that draw at random.
+    recipe's in steps that draw at random. In the folder `keep` every measured variant is kept as soon as
+    it is scored, and taken from there by a later call (of the same code: it does not notice changes).
 
     One row per point: first the model uncompressed (`fp32`), then in W8A8 with exact psums
     (`w8a8_psum_int32`), then the recipe in product order; of each, the accelerators in product order.
@@ -71,10 +75,10 @@ def codesign(
     for everything that is wrong with the question. Needs the extras `torch` and `experiments`.
     """
     question = ask(recipe, arch, over, Settings(model, batch, sequence, score_rows, scores, seed))
-    bench = Bench(question.settings)
+    bench = Bench(question.settings, None if keep is None else Kept(Path(keep)))
     refusals = bench.refusals(question.variants)
     results = run_question(question, bench.compress, refusals, progress)
-    return joint_frame(question, results, bench.metric, bench.more_is_better)
+    return joint_frame(question, results, bench.metric)
 
 
 def run_question(
@@ -132,7 +136,7 @@ def _accumulator_bits(arch: str, sets: Sets) -> int:
         return 0
 
 
-def joint_frame(question: Question, results: Sequence[JointResult], metric: str, more_is_better: bool) -> pd.DataFrame:
+def joint_frame(question: Question, results: Sequence[JointResult], metric: str) -> pd.DataFrame:
     """The table that `codesign` promises."""
     import pandas as pd
 
@@ -154,30 +158,37 @@ def joint_frame(question: Question, results: Sequence[JointResult], metric: str,
         dtype=object,
     )
     names = [metric, *dict.fromkeys(name for row in results for name in row.scored.scores if name != metric)]
-    scores = pd.DataFrame(
-        {name: [row.scored.scores.get(name) for row in results] for name in names}, dtype="float64"
-    )  # fmt: skip
+    scores = pd.DataFrame({name: [row.scored.scores.get(name) for row in results] for name in names}, dtype="float64")
     scores["score_rows"] = pd.Series([settings.score_rows or "all"] * count, dtype=object)
     scores["scores"] = [row.scored.source for row in results]
     scores["charged_as"] = [row.charged for row in results]
-    coordinates = [
-        _coordinates(row, variant, metric, more_is_better) for row, (variant, _) in zip(results, points, strict=True)
-    ]
-    scores["pareto_front"] = on_front(coordinates)
+    scores["pareto_front"] = False
     keys = list(question.arch_keys)
     rest = costs.drop(columns=["arch", "workload", *keys])
     for number, row in enumerate(results):
         if row.result.status == "ok" and row.unscored:
             rest.loc[number, ["status", "reason"]] = [UNSCORED, row.unscored]
-    return pd.concat([costs[["arch"]], about, costs[keys], scores, rest], axis=1)
+    return _with_front(pd.concat([costs[["arch"]], about, costs[keys], scores, rest], axis=1))
 
 
-def _coordinates(
-    row: JointResult, variant: Variant, metric: str, more_is_better: bool
-) -> tuple[float, float]:  # fmt: skip
-    """Energy and score, of both less is better; NaN for what is no candidate: no hardware here runs FP32."""
-    nothing = float("nan")
-    if row.result.status != "ok" or not variant.steps:
-        return nothing, nothing
-    score = row.scored.scores.get(metric, nothing)
-    return row.result.costs["energy_pj"], -score if more_is_better else score
+def with_scores(table: pd.DataFrame, scores: Mapping[str, float], source: str) -> pd.DataFrame:
+    """The same simulations with other scores, such as those after training, and the front that they make.
+
+    `scores` holds the metric's value by the name in column `scheme` (`algos.experiments.results.scores`
+    reads committed ones); rows it does not name are left out, but for the uncompressed model.
+    """
+    kept = table["scheme"].isin(scores) | (table["scheme"] == UNCOMPRESSED)
+    changed = table[kept].reset_index(drop=True)
+    named = changed["scheme"].isin(scores)
+    changed.loc[named, metric_of(table)] = changed.loc[named, "scheme"].map(scores)
+    changed.loc[named, "scores"] = source
+    return _with_front(changed)
+
+
+def _with_front(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its front, for which the uncompressed model is no candidate: no hardware here runs FP32."""
+    metric = metric_of(table)
+    sign = -1.0 if METRICS[metric].more_is_better else 1.0
+    candidate = (table["status"] == "ok") & (table["scheme"] != UNCOMPRESSED)
+    energies = table["energy_pj"].where(candidate)
+    return table.assign(pareto_front=on_front(list(zip(energies, sign * table[metric], strict=True))))

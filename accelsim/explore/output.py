@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ def save_table(table: pd.DataFrame, path: str | Path) -> None:
     elif path.suffix == ".csv":
         write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
     elif path.suffix == ".json":
-        write_whole(path, f"{table.to_json(orient='records', indent=1, double_precision=15)}\n".encode())
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        write_whole(path, f"{json.dumps(rows, indent=1, allow_nan=False)}\n".encode())
     else:
         raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
                          "use .csv, .json or .parquet")  # fmt: skip

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = {"bits_per_byte": False, "accuracy_pct": True, "spearman": True}
-"""The scores that models are judged by, and whether more of it is better."""
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that models are judged by: what an axis calls it, and which end of it is better."""
+
+    label: str
+    more_is_better: bool
+
+
+METRICS = {
+    "bits_per_byte": Metric("bits per byte", False),
+    "accuracy_pct": Metric("accuracy (%)", True),
+    "spearman": Metric("Spearman correlation (1)", True),
+}
 MARKERS = "osD^vPX*<>"
 HUES = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#9d755d", "#72b7b2", "#eeca3b", "#d67195", "#4d4d4d")
-REFERENCES = {"fp32": "white", "w8a8_psum_int32": "#4d4d4d"}
+REFERENCES = {"fp32": "none", "w8a8_psum_int32": "#4d4d4d"}
+SIZES = {"fp32": 12, "w8a8_psum_int32": 8}
+"""A ring around the point that has the same energy."""
 LOG_FROM = 2.0
 """Scores this many times apart, of which less is better, are drawn to a logarithmic scale."""
 
@@ -43,11 +58,17 @@ def about(table: pd.DataFrame) -> str:
     size = (
         f"{first['batch']} x {first['sequence']} tokens"
         if first["sequence"] is not None
-        else f"{first['batch']} images"
+        else f"a batch of {first['batch']}"
     )
     tables = sorted({name for name in table["scores"] if name not in ("", "measured")})
     source = f"read from {', '.join(tables)}" if tables else f"measured on {first['score_rows']} held-out rows"
     return f"simulated: one forward pass of {size}. scores: {source}."
+
+
+def short_words(keys: Sequence[str]) -> list[str]:
+    """Keys by their last part, `bits`, where that is clear; else by their last two."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return last if len(set(last)) == len(last) else short_keys(keys)
 
 
 def check_markers(over: Mapping[str, Sequence[object]]) -> None:
@@ -109,19 +130,20 @@ def draw_points(axes: Axes, table: pd.DataFrame) -> None:
         colour = reference or (hues[row[keys[0]]] if keys else HUES[0])
         edge = "0.2" if reference else "white"
         axes.plot(row["energy_pj"] / size, row[metric], marker=shape, color=colour, markeredgecolor=edge,
-                  markersize=8 if reference else 7, linestyle="none", zorder=3)  # fmt: skip
+                  markersize=SIZES[row["scheme"]] if reference else 7, linestyle="none", zorder=3)  # fmt: skip
     front = ran[ran["pareto_front"]].sort_values("energy_pj", kind="stable")
     axes.plot(front["energy_pj"] / size, front[metric], color="0.6", linewidth=1.2, zorder=1, label="Pareto front")
     for row in front.to_dict("records"):
         text = " ".join(
-            f"{word}={row[key]}" for key, word in zip(keys, _words(keys), strict=True) if row[key] is not None
+            f"{word}={row[key]}" for key, word in zip(keys, short_words(keys), strict=True) if row[key] is not None
         )
         axes.annotate(text, (row["energy_pj"] / size, row[metric]), xytext=(6, 5), textcoords="offset points",
                       fontsize=7, color="0.3")  # fmt: skip
     _label(axes, table, hues, markers)
     _scale(axes, ran[metric].tolist(), metric)
     axes.set_xlabel(f"energy ({unit})")
-    axes.set_ylabel(_axis(metric))
+    direction = "more" if METRICS[metric].more_is_better else "less"
+    axes.set_ylabel(f"{METRICS[metric].label}, {direction} is better")
     axes.grid(color="0.92")
 
 
@@ -132,19 +154,14 @@ def _label(axes: Axes, table: pd.DataFrame, hues: Mapping[object, str], markers:
             text for text in table.loc[(table["scheme"] == scheme) & (table["recipe"] == ""), "charged_as"] if text
         ]
         label = f"{scheme},\ncharged as {' or '.join(dict.fromkeys(charged)) or 'nothing'}"
-        axes.plot([], [], "o", color=face, markeredgecolor="0.2", label=label)
+        axes.plot([], [], "o", color=face, markeredgecolor="0.2", markersize=SIZES[scheme], linestyle="none",
+                  label=label)  # fmt: skip
     keys = [name for name in table.columns if name.startswith("recipe.")]
     for value, hue in hues.items():
-        axes.plot([], [], "o", color=hue, label=f"{_words(keys)[0]} = {value}")
+        axes.plot([], [], "o", color=hue, label=f"{short_words(keys)[0]} = {value}")
     if len(markers) > 1:
         for text, shape in markers.items():
-            axes.plot([], [], shape, color="none", markeredgecolor="0.2", label=text)
-
-
-def _words(keys: Sequence[str]) -> list[str]:
-    """Recipe keys by their last part where that is clear."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return last if len(set(last)) == len(last) else short_keys(keys)
+            axes.plot([], [], shape, color="none", markeredgecolor="0.2", label=text.replace("_", " "))
 
 
 def _markers(table: pd.DataFrame, arch_keys: Sequence[str]) -> dict[str, str]:
@@ -153,7 +170,7 @@ def _markers(table: pd.DataFrame, arch_keys: Sequence[str]) -> dict[str, str]:
     return dict(zip(texts, MARKERS, strict=False))
 
 
-def _arch_text(row: Mapping[str, object], arch_keys: Sequence[str]) -> str:
+def _arch_text(row: Mapping[Hashable, object], arch_keys: Sequence[str]) -> str:
     return ", ".join(str(row[key]) for key in arch_keys)
 
 
@@ -164,7 +181,7 @@ def _unit(ran: pd.DataFrame) -> tuple[float, str]:
 
 def _scale(axes: Axes, scores: list[float], metric: str) -> None:
     """A logarithmic axis with plain numbers for far-apart losses."""
-    if METRICS[metric] or not scores or max(scores) < LOG_FROM * min(scores):
+    if METRICS[metric].more_is_better or not scores or max(scores) < LOG_FROM * min(scores):
         return
     from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
@@ -175,9 +192,3 @@ def _scale(axes: Axes, scores: list[float], metric: str) -> None:
     axes.yaxis.set_major_locator(FixedLocator(kept))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _axis(metric: str) -> str:
-    direction = "more" if METRICS[metric] else "less"
-    names = {"bits_per_byte": "bits per byte", "accuracy_pct": "accuracy (%)", "spearman": "Spearman correlation (1)"}
-    return f"{names[metric]}, {direction} is better"

@@ -34,14 +34,18 @@ def read(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def tables() -> list[str]:
+    """The experiments whose rows are committed, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
 def scores(name: str, model: str) -> Mapping[str, Mapping[str, float]]:
     """A model's committed scores by scheme and metric: `scores("apsq_tuned_byte_lm_target", "byte_lm_target")`.
 
     Of a training, the scores after it. UserError for an experiment without a table, or without the model.
     """
-    tables = sorted(path.stem for path in FOLDER.glob("*.csv"))
-    if name not in tables:
-        raise user_error("scores", name, "no committed table of this name", did_you_mean(name, tables))
+    if name not in tables():
+        raise user_error("scores", name, "no committed table of this name", did_you_mean(name, tables()))
     found: dict[str, dict[str, float]] = {}
     for row in read(name):
         if row.get("model") == model and "scheme" in row:

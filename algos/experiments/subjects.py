@@ -33,8 +33,8 @@ class Score(Protocol):
 class Subject:
     """A trained model, unlabelled data to calibrate on and its score on data that neither saw.
 
-    `metric` is the score to judge by, of which less is better unless `more_is_better`. `held_out` counts
-    the rows that there are to score on, at least `fewest` of which give a score. `inputs(batch, sequence)`
+    `metric` is the score to judge by. `held_out` counts the rows that there are to score on, at least
+    `fewest` of which give a score. `inputs(batch, sequence)`
     are those of one forward pass of kind `phase` to export; `longest` is the sequence length it is
     calibrated for (None: the model reads no sequence).
     """
@@ -43,7 +43,6 @@ class Subject:
     calibration: Callable[[], Sequence[Batch]]
     score: Score
     metric: str
-    more_is_better: bool
     held_out: Callable[[], int]
     phase: Phase
     longest: int | None
@@ -119,7 +118,6 @@ SUBJECTS: dict[str, Subject] = {
         _minilm_calibration,
         _minilm_score,
         metric="spearman",
-        more_is_better=True,
         held_out=_minilm_held_out,
         phase="encode",
         longest=minilm.MAX_TOKENS,
@@ -131,7 +129,6 @@ SUBJECTS: dict[str, Subject] = {
         _byte_lm_calibration,
         _byte_lm_score,
         metric="bits_per_byte",
-        more_is_better=False,
         held_out=lambda: len(_byte_lm_windows()),
         phase="prefill",
         longest=byte_lm.CONTEXT_BYTES,
@@ -142,7 +139,6 @@ SUBJECTS: dict[str, Subject] = {
         lambda: [{"pixel_values": digits_vit.calibration_set().images}],
         _digits_score,
         metric="accuracy_pct",
-        more_is_better=True,
         held_out=lambda: len(digits_vit.held_out_set().labels),
         phase="encode",
         longest=None,
