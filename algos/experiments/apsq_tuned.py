@@ -10,20 +10,24 @@ from functools import partial
 import torch
 
 from algos.compress import compress_
-from algos.experiments import byte_lm_target, digits_vit
 from algos.experiments.registry import Row, Run
 from algos.experiments.schemes import APSQ, PLAIN
 from algos.experiments.subjects import SUBJECTS
-from algos.experiments.training import CurvePoint, LossOfStep, train, tuning_optimizers
+from algos.experiments.training import CurvePoint, train, tuning_optimizers
+from algos.experiments.tuning_losses import LOSSES
 
-STEPS = {"digits_vit": 600, "byte_lm_target": 60}
-TUNED_BATCH = 2
+STEPS = {"digits_vit": 600, "byte_lm_target": 200, "minilm": 120}
+SCHEMES: dict[str, Sequence[str]] = {
+    "digits_vit": tuple(APSQ),
+    "byte_lm_target": tuple(APSQ),
+    "minilm": ("w8a8_apsq_int8_gs1", "w8a8_apsq_int8_gs2", "w8a8_apsq_int8_gs4"),
+}
 CURVE_POINTS = 5
 
 
 def tuned(model: str) -> Callable[[Run], Sequence[Row]]:
-    """Every cell of one model's table, W8A8 with exact psums trained alike for a fair comparison."""
-    schemes = [scheme for scheme in PLAIN | APSQ if scheme != "fp32"]
+    """The cells of one model's table, W8A8 with exact psums trained alike for a fair comparison."""
+    schemes = [*(scheme for scheme, config in PLAIN.items() if config is not None), *SCHEMES[model]]
 
     def run(run: Run) -> Sequence[Row]:
         cells = [run.cell(scheme, partial(_cell, model, scheme, run)) for scheme in schemes]
@@ -42,7 +46,7 @@ def _cell(model: str, scheme: str, run: Run) -> Sequence[Row]:
     before = subject.score(network)
     network.train()
     named = replace(run, name=f"{run.name}.{scheme}")
-    curve = train(network, _loss_of(model, network, run.seed), STEPS[model], tuning_optimizers(network), named)
+    curve = train(network, LOSSES[model](network, run.seed), STEPS[model], tuning_optimizers(network), named)
     after = subject.score(network.eval())
     stride = max(1, len(curve) // CURVE_POINTS)
     return [
@@ -65,16 +69,3 @@ def _row(model: str, scheme: str, point: CurvePoint, scores: Mapping[str, str]) 
 
 def _texts(scores: Mapping[str, float]) -> dict[str, str]:
     return {key: f"{value:.5f}" for key, value in scores.items()}
-
-
-def _loss_of(model: str, network: torch.nn.Module, seed: int) -> LossOfStep:
-    if model == "digits_vit":
-        return digits_vit.loss_of_step(network, seed)
-    texts = byte_lm_target.training_rows(seed, TUNED_BATCH)
-
-    def loss(step: int) -> torch.Tensor:
-        ids = texts(step)
-        logits = network(input_ids=ids[:, :-1], use_cache=False).logits
-        return torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:])
-
-    return loss

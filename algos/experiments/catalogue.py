@@ -24,7 +24,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     },
     **{
         f"apsq_tuned_{model}": Experiment(apsq_tuned.tuned(model), f"{model} with APSQ, trained on")
-        for model in ("byte_lm_target", "digits_vit")
+        for model in ("byte_lm_target", "digits_vit", "minilm")
     },
     "block_vq_lm": Experiment(block_vq_lm.run, "codebook weights of the byte-level model, by k-means (6 CPU-minutes)"),
     "block_vq_qat_lm": Experiment(block_vq_lm.run_trained, "the same at 2 bits, trained (8 CPU-minutes)"),

@@ -16,8 +16,8 @@ WARM_UP_STEPS = 50
 CURVE_POINTS = 50
 SNAPSHOT_EVERY_S = 120.0
 TUNED_WEIGHTS = 2e-4
-# A linear scale is about 0.005 to 0.05 and AdamW moves by its rate; a shift must be able to change by one.
-TUNED_SCALES = {"scale": 1e-5, "log2_scale": 1e-2}
+TUNED_LOG2_SCALES = 1e-2
+"""AdamW moves a parameter by about its rate: within some hundred steps a shift must be able to change by one."""
 
 LossOfStep = Callable[[int], torch.Tensor]
 """The mean loss in nats of the batch that belongs to a step; the same step gives the same batch."""
@@ -84,11 +84,12 @@ def pretraining_optimizers(model: torch.nn.Module, rates: Rates) -> list[torch.o
 
 
 def tuning_optimizers(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-    """AdamW for a compressed model, with rates that fit weights, linear scales and logarithmic scales."""
-    groups: dict[float, list[torch.nn.Parameter]] = {rate: [] for rate in (TUNED_WEIGHTS, *TUNED_SCALES.values())}
+    """AdamW for a compressed model, with rates that fit weights and logarithms of scales."""
+    rates: dict[bool, float] = {False: TUNED_WEIGHTS, True: TUNED_LOG2_SCALES}
+    groups: dict[bool, list[torch.nn.Parameter]] = {False: [], True: []}
     for name, parameter in model.named_parameters():
-        groups[TUNED_SCALES.get(name.rpartition(".")[2], TUNED_WEIGHTS)].append(parameter)
-    chosen = [{"params": parameters, "lr": rate} for rate, parameters in groups.items() if parameters]
+        groups[name.endswith("log2_scale")].append(parameter)
+    chosen = [{"params": parameters, "lr": rates[kind]} for kind, parameters in groups.items() if parameters]
     return [torch.optim.AdamW(chosen, betas=(0.9, 0.95), weight_decay=0.0)]
 
 
