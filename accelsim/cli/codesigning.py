@@ -75,11 +75,10 @@ def codesign(
     say_if_compiling(search="search" in {value for values in over.values() for value in values})
     start = time.perf_counter()
     try:
-        import torch
-
         from accelsim.explore.codesign import codesign as run
+        from algos.experiments.subjects import use_threads
 
-        torch.set_num_threads(threads)
+        use_threads(threads)
         with progress_bar("points") as bar:
             table = run(recipe, arch, over, model=model, batch=batch, sequence=seq, score_rows=score_rows,
                         scores=scores, seed=seed, keep=keep, progress=bar)  # fmt: skip

@@ -50,6 +50,11 @@ class Subject:
     fewest: int = 1
 
 
+def use_threads(threads: int) -> None:
+    """Let torch use so many threads; sums in another order may differ in their last digits."""
+    torch.set_num_threads(threads)
+
+
 def rows(model: str, scheme: str, scores: Mapping[str, float]) -> list[Row]:
     """One row of a result table per metric."""
     return [{"model": model, "scheme": scheme, "metric": key, "value": f"{value:.5f}"} for key, value in scores.items()]
