@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from algos.changes import CompressionReport, LayerChange
     from algos.compress import compress_, plan
     from algos.gqa_lut.config import GqaLutConfig
+    from algos.kv_quant import KvQuantConfig
     from algos.quant import QuantConfig
     from algos.recipe import load_recipe, recipe_names
     from algos.rotation.config import RotationConfig
@@ -28,6 +29,7 @@ _HOME = {
     "BlockVqConfig": "algos.block_vq.config",
     "CompressionReport": "algos.changes",
     "GqaLutConfig": "algos.gqa_lut.config",
+    "KvQuantConfig": "algos.kv_quant",
     "LayerChange": "algos.changes",
     "QuantConfig": "algos.quant",
     "RotationConfig": "algos.rotation.config",
@@ -40,8 +42,8 @@ _HOME = {
 }
 
 __all__ = [
-    "ApsqConfig", "BlockVqConfig", "CompressionReport", "GqaLutConfig", "LayerChange", "QuantConfig", "RotationConfig",
-    "TokenQuantConfig",
+    "ApsqConfig", "BlockVqConfig", "CompressionReport", "GqaLutConfig", "KvQuantConfig", "LayerChange", "QuantConfig",
+    "RotationConfig", "TokenQuantConfig",
     "calibrate_", "compress_", "load_recipe", "plan", "recipe_names",
 ]  # fmt: skip
 

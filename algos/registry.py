@@ -5,6 +5,7 @@ from __future__ import annotations
 from algos.apsq import ApsqConfig
 from algos.block_vq.config import BlockVqConfig
 from algos.gqa_lut.config import GqaLutConfig
+from algos.kv_quant import KvQuantConfig
 from algos.quant import QuantConfig
 from algos.rotation.config import RotationConfig
 from algos.scheme_config import SchemeConfig
@@ -16,6 +17,7 @@ CONFIGS: dict[str, type[SchemeConfig]] = {
         ApsqConfig,
         BlockVqConfig,
         GqaLutConfig,
+        KvQuantConfig,
         QuantConfig,
         RotationConfig,
         TokenQuantConfig,

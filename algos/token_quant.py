@@ -65,7 +65,7 @@ class TokenQuantLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Quantised."""
         return torch.nn.functional.linear(
-            _rounded(x, self.activation_scheme), _rounded(self.weight, self.weight_scheme), self.bias
+            rounded(x, self.activation_scheme), rounded(self.weight, self.weight_scheme), self.bias
         )
 
     def exported(self, x: torch.Tensor) -> torch.Tensor:
@@ -73,7 +73,7 @@ class TokenQuantLinear(torch.nn.Module):
         return torch.nn.functional.linear(x, self.weight, self.bias)
 
 
-def _rounded(x: torch.Tensor, scheme: QuantScheme) -> torch.Tensor:
+def rounded(x: torch.Tensor, scheme: QuantScheme) -> torch.Tensor:
     """The nearest that integers with a scale per vector of the last axis stand for."""
     scale = x.detach().abs().amax(-1, keepdim=True).clamp_min(SMALLEST) / scheme.qmax
     return round_half_up(x / scale) * scale

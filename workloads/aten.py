@@ -230,6 +230,7 @@ def _cat(call: Call) -> None:
     graph.policies["cat onto a KV cache charged for the new tokens only"] += 1
     node = Node("kv_append", by_last_axis(new[0]), call.path, [graph.read(new[0])], [], "kv_append")
     graph.add(node, tensors, call.result, "kv")
+    _keep_alike(graph, node, held)
 
 
 def _copy_into(call: Call) -> None:
@@ -239,6 +240,16 @@ def _copy_into(call: Call) -> None:
     kind: OpKind = "kv_append" if kept else "copy"
     node = Node(kind, by_last_axis(new), call.path, [call.graph.read(new)], [], kind if kept else call.name)
     call.graph.add(node, call.tensors(), call.result, "kv" if kept else "activation")
+    if kept:
+        _keep_alike(call.graph, node, [call.tensor(0)])
+
+
+def _keep_alike(graph: Graph, node: Node, caches: list[torch.Tensor]) -> None:
+    """A cache holds all its tokens as it holds the new ones."""
+    scheme = graph.kept_as.get(node.inputs[0])
+    if scheme is not None:
+        for key in (*node.outputs, *(graph.read(cache) for cache in caches if cache.numel())):
+            graph.keep_as(key, scheme)
 
 
 def _is_kv(graph: Graph, value: Value) -> bool:

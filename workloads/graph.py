@@ -85,6 +85,7 @@ class Graph:
     nodes: list[Node] = field(default_factory=list)
     policies: Counter[str] = field(default_factory=Counter)
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept_as: dict[int, QuantScheme] = field(default_factory=dict)
     _values: dict[int, Value] = field(default_factory=dict)
     _alive: list[torch.UntypedStorage] = field(default_factory=list)
     _views: dict[tuple[object, ...], int] = field(default_factory=dict)
@@ -165,6 +166,11 @@ class Graph:
         for changed in {key, key if stored.view_of is None or stored.kind != "weight" else stored.view_of}:
             self.tensors[changed].quant, self.tensors[changed].bits = scheme, scheme.bits
         return key
+
+    def keep_as(self, key: int, scheme: QuantScheme) -> None:
+        """The tensor, and any cache that it comes into, holds integers of this scheme."""
+        self.kept_as[key] = scheme
+        self.tensors[key].quant, self.tensors[key].bits = scheme, scheme.bits
 
     def rows(self, table: torch.Tensor, count: int, cols: int) -> int:
         """The rows a gather reads from a table: at most as many as the table has, never all of it."""

@@ -1,4 +1,5 @@
-"""Modules that compression put into a network and that a chip runs as one op: rotations, codebook layers."""
+"""Modules that compression put into a network and that a chip runs as one op or none: rotations, codebook layers,
+the rounding of what is cached."""
 
 from __future__ import annotations
 
@@ -7,15 +8,15 @@ from contextlib import contextmanager
 
 import torch
 
-from accelsim.schemes import CodebookScheme, RotationScheme
+from accelsim.schemes import CodebookScheme, QuantScheme, RotationScheme
 from accelsim.workload.trace import MatmulDims
 from workloads.aten import by_last_axis
 from workloads.graph import Graph, Node
 
 
 def is_one_op(module: torch.nn.Module) -> bool:
-    """Whether `record` writes this module down as one op, whatever it computes inside."""
-    return rotation_of(module) is not None or codebook_of(module) is not None
+    """Whether `record` writes this module down as one op or none, whatever it computes inside."""
+    return any(of(module) is not None for of in (rotation_of, codebook_of, cache_scheme_of))
 
 
 def rotation_of(module: torch.nn.Module) -> RotationScheme | None:
@@ -50,12 +51,24 @@ def codebook_of(module: torch.nn.Module) -> CodebookScheme | None:
     return scheme if isinstance(scheme, CodebookScheme) else None
 
 
+def cache_scheme_of(module: torch.nn.Module) -> QuantScheme | None:
+    """How the module rounds keys or values on their way into a cache."""
+    scheme = getattr(module, "cache_scheme", None)
+    return scheme if isinstance(scheme, QuantScheme) else None
+
+
 def record(graph: Graph, module: torch.nn.Module, path: str, x: torch.Tensor, result: torch.Tensor) -> None:
     """Writes down a module for which `is_one_op` holds, from its one input and its result."""
     scheme = rotation_of(module)
     if scheme is not None:
         node = Node("rotate", by_last_axis(result), path, [graph.read(x)], [], "hadamard", rotation=scheme)
         graph.add(node, [x], result)
+        return
+    cached = cache_scheme_of(module)
+    if cached is not None:
+        graph.policies["keys and values rounded to the cache's bits by what makes them"] += 1
+        graph.alias(x, result)
+        graph.keep_as(graph.read(x), cached)
         return
     codebook = codebook_of(module)
     assert codebook is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accelsim.hardware.dram import Dram
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, Width, packed_bits
 
 Key = tuple[str, str, str]
 Sizes = Sequence[tuple[int, int]]
@@ -51,15 +51,16 @@ class Port:
         self._table = table
         self._memory = memory
 
-    def move(self, operand: str, action: str, sizes: Sizes, bits: int) -> None:
+    def move(self, operand: str, action: str, sizes: Sizes, bits: Width) -> None:
         """Transfers of `bits`-bit values, each laid out on its own in words or bursts."""
         memory = self._memory
         if memory is None:
             return
         values = sum(size * times for size, times in sizes)
+        useful = sum(packed_bits(size, bits) * times for size, times in sizes)
         if isinstance(memory, Sram):
             count = sum(memory.accesses(size, bits) * times for size, times in sizes)
             moved = count * memory.word_bits
         else:
-            count = moved = sum(memory.moved_bits(size * bits) * times for size, times in sizes)
-        self._table.add((memory.name, operand, action), count, values, values * bits, moved)
+            count = moved = sum(memory.moved_bits(packed_bits(size, bits)) * times for size, times in sizes)
+        self._table.add((memory.name, operand, action), count, values, useful, moved)

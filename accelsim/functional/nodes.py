@@ -21,7 +21,7 @@ from accelsim.functional.stores import InputStore
 from accelsim.functional.tiles import Box, ConvInputs, Layout
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, Width
 from accelsim.mapping.nest import REGISTERS, Mapping, Store
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.mapping.registers import value_bits
@@ -56,14 +56,14 @@ class Builder:
         inputs: Layout = ConvInputs(problem) if problem.conv else Box(problem, problem.relevant("ifmap"))
         ifmap = self._input("ifmap", inputs, "ifmap", problem.ifmap_bits)
         weights = Box(problem, problem.relevant("weight"))
-        weight = self._input("weight", weights, weight_name, problem.weight_bits)
+        weight = self._input("weight", weights, weight_name, problem.stored_weight_bits)
         for chain, values in ((ifmap, operands.ifmap), (weight, operands.weight)):
             chain[0].bank.fill(values)
         offset = self._offset(operands)
         drained, accumulator = self._output(rule, offset)
         return Nodes(self.at, ifmap[-1], weight[-1], accumulator, drained, tuple(self.registers))
 
-    def _input(self, operand: OperandName, layout: Layout, name: str, bits: int) -> list[InputStore]:
+    def _input(self, operand: OperandName, layout: Layout, name: str, bits: Width) -> list[InputStore]:
         nodes = [InputStore(layout, name, bits, self._port(self.machine.dram), None)]
         for position, memory in self._memories(operand):
             file = None if memory is not None else self._file_port(operand, name, position)

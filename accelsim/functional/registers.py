@@ -13,6 +13,7 @@ from accelsim.functional.arrangement import Ints
 from accelsim.functional.stores import InputStore
 from accelsim.functional.tiles import ConvInputs, Layout, Visit
 from accelsim.hardware.registers import RegisterFile
+from accelsim.hardware.sram import Width
 from accelsim.mapping.problem import OperandName, Problem
 
 
@@ -36,7 +37,7 @@ class RegisterInput(InputStore):
     """
 
     def __init__(
-        self, problem: Problem, operand: OperandName, layout: Layout, name: str, bits: int, table: AccessTable,
+        self, problem: Problem, operand: OperandName, layout: Layout, name: str, bits: Width, table: AccessTable,
         file: FilePort, parent: InputStore,
     ) -> None:  # fmt: skip
         super().__init__(layout, name, bits, Port(table, None), parent)

@@ -13,6 +13,7 @@ import numpy as np
 from accelsim.functional.accesses import Port, Sizes
 from accelsim.functional.arrangement import Ints
 from accelsim.functional.tiles import Index, Key, Layout, Visit
+from accelsim.hardware.sram import Width
 
 
 class NotHeld(Exception):
@@ -101,7 +102,7 @@ def _key(layout: Layout, visit: Visit) -> Key:
 class InputStore:
     """A node of the ifmap or the weight; the outermost holds the whole tensor."""
 
-    def __init__(self, layout: Layout, name: str, bits: int, port: Port, parent: InputStore | None) -> None:
+    def __init__(self, layout: Layout, name: str, bits: Width, port: Port, parent: InputStore | None) -> None:
         self.bank = Bank(layout.shape)
         self.layout = layout
         self._tile = TileKeeper(layout)

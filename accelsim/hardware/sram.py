@@ -7,7 +7,8 @@ that is cut into smaller banks. A user who knows the banks gives the energies in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from typing import Literal, TypeAlias
 
 from accelsim.hardware import sram_table, tables
 from accelsim.hardware.block import Action, Block, Cost, or_user
@@ -17,6 +18,13 @@ from accelsim.spec import models
 BITS_PER_KIB = 8192
 
 OperandName = Literal["ifmap", "weight", "output"]
+Width: TypeAlias = int | Fraction
+"""Bits per value; a fraction where values share what is stored (codebooks)."""
+
+
+def packed_bits(values: int, bits: Width) -> int:
+    """Bits of so many values of `bits` that lie together, rounded up to whole bits."""
+    return -(-values * bits.numerator // bits.denominator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +37,19 @@ class Sram(Block):
     read_bits_per_cycle: int
     write_bits_per_cycle: int
 
-    def values_per_word(self, bits: int) -> int:
+    def values_per_word(self, bits: Width) -> int:
         """How many values of `bits` fit whole into one word; ValueError if none does (see `accesses`)."""
-        if not 1 <= bits <= self.word_bits:
+        if not 0 < bits <= self.word_bits:
             raise ValueError(f"{self.name}: no value of {bits} b fits a word of {self.word_bits} b")
         return self.word_bits // bits
 
-    def accesses(self, values: int, bits: int) -> int:
+    def accesses(self, values: int, bits: Width) -> int:
         """Accesses that move `values` values of `bits`, laid out one after the other.
 
         A value never straddles two words unless it is wider than one: then it takes whole words of
-        its own. ValueError for a negative count or a width below 1.
+        its own. ValueError for a negative count or a width of nothing.
         """
-        if values < 0 or bits < 1:
+        if values < 0 or bits <= 0:
             raise ValueError(f"{self.name}: cannot move {values} values of {bits} b")
         if bits > self.word_bits:
             return values * -(-bits // self.word_bits)

@@ -20,6 +20,7 @@ import math
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import Width, packed_bits
 from accelsim.mapping.count import tiling
 from accelsim.mapping.placement import Spill
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
@@ -36,9 +37,13 @@ class OpBound:
 
 def op_bound(problem: Problem, machine: Machine, spill: Spill = "through") -> OpBound:
     """The bounds above for a matmul or conv that comes from DRAM and goes to DRAM."""
-    bits = {"ifmap": problem.ifmap_bits, "weight": problem.weight_bits, "output": problem.ofmap_bits}
+    bits: dict[str, Width] = {
+        "ifmap": problem.ifmap_bits,
+        "weight": problem.stored_weight_bits,
+        "output": problem.ofmap_bits,
+    }
     values = {operand: tiling(problem, operand, ()).once() for operand in OPERANDS}
-    compulsory = sum(values[operand] * bits[operand] for operand in OPERANDS)
+    compulsory = sum(packed_bits(values[operand], bits[operand]) for operand in OPERANDS)
     dram_bits = max(compulsory, _pebble_bits(problem, machine)) + problem.bias_values * problem.bias_bits
     dram_fs = float(dram_bits * machine.dram.fs_per_byte / 8)
     latency_fs = max(problem.macs / machine.peak_macs_per_cycle * machine.period_fs, dram_fs)
@@ -50,7 +55,7 @@ def op_bound(problem: Problem, machine: Machine, spill: Spill = "through") -> Op
     return OpBound(energy, math.floor(latency_fs / machine.period_fs), dram_bits)
 
 
-def _once_pj(operand: OperandName, values: int, bits: int, machine: Machine) -> float:
+def _once_pj(operand: OperandName, values: int, bits: Width, machine: Machine) -> float:
     """Every value into the cheapest memory and out of it, its words full."""
     costs = []
     for memory in machine.chain(operand):
@@ -66,7 +71,7 @@ def _pebble_bits(problem: Problem, machine: Machine) -> int:
     held = sum(memory.capacity_bits for memory in machine.memories)
     held += array.macs_per_cycle * (2 * array.operand_bits + array.accumulator_bits)
     held += sum(file.capacity_bits * file.pes for file in machine.registers)
-    width = problem.ifmap_bits * problem.weight_bits * min(problem.ofmap_bits, problem.psum.bits)
+    width = problem.ifmap_bits * problem.stored_weight_bits * min(problem.ofmap_bits, problem.psum.bits)
     batch = math.prod(problem.extent(dim) for dim in problem.batch)
     moved = problem.macs / batch * math.sqrt(width) / math.sqrt(held) - held
     return batch * max(0, math.floor(moved))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
+from accelsim.hardware.sram import Width, packed_bits
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
@@ -146,11 +147,15 @@ def _port_cycles(flows: Sequence[Flow], machine: Machine) -> float:
 def _edge_bits(problem: Problem, mapping: Mapping, machine: Machine, flows: Sequence[Flow]) -> int:
     """DRAM bits of the largest tile of each operand as it crosses the pins; of all outputs that have one slot."""
     total = 0
-    bits = {"ifmap": problem.ifmap_bits, "weight": problem.weight_bits, "output": problem.ofmap_bits}
+    bits: dict[str, Width] = {
+        "ifmap": problem.ifmap_bits,
+        "weight": problem.stored_weight_bits,
+        "output": problem.ofmap_bits,
+    }
     for operand in OPERANDS:
         used = [store for memory in machine.chain(operand) if (store := mapping.store(operand, memory.name))]
         loops = mapping.loops_above(operand, used[0].level) if used else mapping.loops
-        edge = machine.dram.moved_bits(tiling(problem, operand, loops).largest * bits[operand])
+        edge = machine.dram.moved_bits(packed_bits(tiling(problem, operand, loops).largest, bits[operand]))
         if operand == "output" and used and not used[0].double_buffered:
             outputs = (flow for flow in flows if flow.block == machine.dram.name and flow.operand in ("psum", "ofmap"))
             edge = max(edge, sum(flow.bits_moved for flow in outputs))

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import packed_bits
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.dataflow import loop_order, spatial_widths
 from accelsim.mapping.fused import FusedPlan, MacStage, VectorStage, extra_bits, output_bits
@@ -165,8 +166,8 @@ def _nest(work: MacWork, machine: Machine, loops: tuple[Loop, ...], outer: int, 
     tiles = tiling(problem, "weight", loops[:position])
     double = tiles.tiles > 1
     demand = (2 if double else 1) * tile_bits(problem, buffer, "weight", tiles.largest, 0)
-    moved = tiles.total(lambda values: dram.moved_bits(values * problem.weight_bits))
-    transfer = min(tiles.largest * problem.weight_bits, transfer_bits(machine))
+    moved = tiles.total(lambda values: dram.moved_bits(packed_bits(values, problem.stored_weight_bits)))
+    transfer = min(packed_bits(tiles.largest, problem.stored_weight_bits), transfer_bits(machine))
     return _Nest(work, loops, outer, position, double, demand, moved, transfer)
 
 

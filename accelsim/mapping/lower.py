@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from accelsim.errors import Fault, UserError
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
 from accelsim.mapping.vector import VectorProblem
-from accelsim.schemes import PsumScheme
+from accelsim.schemes import CodebookScheme, PsumScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, Op, Tensor, Trace, VectorDims
 
 WEIGHT_NAMES = {"weight": "weight", "kv": "kv", "activation": "weight", "constant": "weight"}
@@ -46,9 +47,24 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
     problem = _problem(op.dims, (ifmap.bits, weight.bits, outputs[0].bits), psum, machine)
+    if weight.codebook is not None:
+        problem = replace(problem, codebook_weight_bits=codebook_bits(weight.codebook, weight.shape))
     if bias:
         problem = replace(problem, bias_values=bias[0].elements, bias_bits=bias[0].bits)
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
+
+
+def codebook_bits(scheme: CodebookScheme, shape: tuple[int, ...]) -> Fraction:
+    """Indices and entries of a weight (rows, cols) per value, as they lie in DRAM and memories up to the array's edge.
+
+    A whole matrix takes exactly what `CodebookScheme.bits` says, without scales (no weight's are counted: outputs
+    take them when they are requantised). Of a part every value takes the same share, rounded up to
+    whole bits: exact where tiles are whole groups of blocks; else a codebook that several tiles need is
+    counted once for all of them, not once for each.
+    """
+    rows, cols = shape
+    bits = scheme.bits(rows, cols)
+    return Fraction(bits.codebook_bits + bits.index_bits, bits.values)
 
 
 def has_stored_weight(op: Op, tensors: Mapping[str, Tensor]) -> bool:

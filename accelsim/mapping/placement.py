@@ -61,7 +61,7 @@ def tile_bits(problem: Problem, buffer: Sram, operand: OperandName, values: int,
     if operand == "ifmap":
         return buffer.accesses(values, problem.ifmap_bits) * buffer.word_bits
     if operand == "weight":
-        return buffer.accesses(values, problem.weight_bits) * buffer.word_bits
+        return buffer.accesses(values, problem.stored_weight_bits) * buffer.word_bits
     psums = buffer.accesses(values * problem.psum.live_per_output(psum_stores), problem.psum.bits)
     return max(psums, buffer.accesses(values, problem.ofmap_bits)) * buffer.word_bits
 

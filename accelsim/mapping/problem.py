@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.hardware.sram import OperandName
+from accelsim.hardware.sram import OperandName, Width
 from accelsim.schemes import PsumScheme
 from accelsim.spec.models import SpatialReduction
 from accelsim.workload.trace import ConvDims, MatmulDims
 
-__all__ = ["OPERANDS", "OperandName", "Problem", "conv_problem", "matmul_problem"]
+__all__ = ["OPERANDS", "OperandName", "Problem", "Width", "conv_problem", "matmul_problem"]
 
 OPERANDS: tuple[OperandName, ...] = ("ifmap", "weight", "output")
 Extents = tuple[tuple[str, int], ...]
@@ -39,7 +39,8 @@ class Problem:
 
     `batch` dims are relevant to every operand, `shared` dims to all but the weight. `row`, `column`
     and the last of `reduction` are what the array unrolls, unless it is told what to unroll. Widths
-    are in bits per value.
+    are in bits per value: `weight_bits` where the array multiplies, `stored_weight_bits` in DRAM and
+    memories, where a weight out of codebooks takes less.
     """
 
     extents: Extents
@@ -55,6 +56,12 @@ class Problem:
     conv: ConvDims | None = None
     bias_values: int = 0
     bias_bits: int = 32
+    codebook_weight_bits: Width | None = None
+
+    @property
+    def stored_weight_bits(self) -> Width:
+        """Bits per weight value in DRAM and memories; PEs and their registers have it decoded."""
+        return self.weight_bits if self.codebook_weight_bits is None else self.codebook_weight_bits
 
     def extent(self, dim: str) -> int:
         return dict(self.extents)[dim]

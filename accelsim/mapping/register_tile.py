@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import packed_bits
 from accelsim.mapping.count import tiling
 from accelsim.mapping.halo import halo_pairs, largest_halo
 from accelsim.mapping.nest import Loop
@@ -145,5 +146,5 @@ def _psums_spill(problem: Problem, loops: tuple[Loop, ...], depths: Depths, mach
 def _moved_bits(problem: Problem, loops: tuple[Loop, ...], depths: Depths) -> int:
     """Bits between the array and its memories, each multicast once."""
     ifmap, weight, output = (tiling(problem, operand, loops[: depths[operand]]) for operand in OPERANDS)
-    inputs = ifmap.total() * problem.ifmap_bits + weight.total() * problem.weight_bits
+    inputs = ifmap.total() * problem.ifmap_bits + packed_bits(weight.total(), problem.stored_weight_bits)
     return inputs + 2 * output.again() * problem.psum.bits + output.once() * problem.ofmap_bits

@@ -75,7 +75,8 @@ def memory_room_bits(problem: Problem, memory: Sram, operand: OperandName, value
     if operand == "output":
         psums = memory.accesses(values * problem.psum.group_size, problem.psum.bits)
         return max(psums, memory.accesses(values, problem.ofmap_bits)) * memory.word_bits
-    return memory.accesses(values, problem.ifmap_bits if operand == "ifmap" else problem.weight_bits) * memory.word_bits
+    bits = problem.ifmap_bits if operand == "ifmap" else problem.stored_weight_bits
+    return memory.accesses(values, bits) * memory.word_bits
 
 
 def _stored(mapping: Mapping, machine: Machine) -> list[tuple[OperandName, RegisterFile]]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, Width, packed_bits
 from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
@@ -61,7 +61,7 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
     """All flows of one matmul or conv; flows without words are left out."""
     flows = [
         *_input_flows(problem, mapping, machine, "ifmap", "ifmap", problem.ifmap_bits),
-        *_input_flows(problem, mapping, machine, "weight", weight_name, problem.weight_bits),
+        *_input_flows(problem, mapping, machine, "weight", weight_name, problem.stored_weight_bits),
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
         Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
@@ -88,19 +88,22 @@ def _tilings(problem: Problem, mapping: Mapping, used: Sequence[Sram], operand: 
 
 
 def _input_flows(
-    problem: Problem, mapping: Mapping, machine: Machine, operand: OperandName, name: str, bits: int
+    problem: Problem, mapping: Mapping, machine: Machine, operand: OperandName, name: str, bits: Width
 ) -> list[Flow]:
     dram, used = machine.dram, stored_chain(mapping, machine, operand)
     tilings = _tilings(problem, mapping, used, operand)
-    moved = tilings[0].total(lambda values: dram.moved_bits(values * bits))
-    flows = [dram_flow(dram, name, "read", tilings[0].total(), bits, moved)]
-    for sram, own, below in zip(used, tilings, tilings[1:], strict=False):
-        for action, tiles in (("write", own), ("read", below)):
-            flows.append(sram_flow(sram, name, action, tiles.total(), tiles.total(words(sram, bits)), bits))
+    useful = [tiles.total(lambda values: packed_bits(values, bits)) for tiles in tilings]
+    moved = tilings[0].total(lambda values: dram.moved_bits(packed_bits(values, bits)))
+    flows = [Flow(dram.name, name, "read", moved, tilings[0].total(), useful[0], moved)]
+    for at, sram in enumerate(used):
+        for action, crossed in (("write", at), ("read", at + 1)):
+            count = tilings[crossed].total(words(sram, bits))
+            carried = (tilings[crossed].total(), useful[crossed], count * sram.word_bits)
+            flows.append(Flow(sram.name, name, action, count, *carried))
     return flows
 
 
-def words(sram: Sram, bits: int) -> Callable[[int], int]:
+def words(sram: Sram, bits: Width) -> Callable[[int], int]:
     """Port words of a tile of so many values."""
     return lambda values: sram.accesses(values, bits)
 

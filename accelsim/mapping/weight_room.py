@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accelsim.hardware.machine import Machine
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, packed_bits
 from accelsim.mapping.count import tiling
 from accelsim.mapping.fit import demands
 from accelsim.mapping.nest import Mapping
@@ -27,7 +27,7 @@ def first_tile_bits(problem: Problem, mapping: Mapping, memory: Sram) -> tuple[i
     """The first weight tile in a memory with the bias that comes with it: bits to transfer, and bits of its words."""
     # Ragged tiles come last, so the first tile is of the largest.
     values = tiling(problem, "weight", mapping.loops_above("weight", memory.name)).largest
-    transfer = values * problem.weight_bits + problem.bias_values * problem.bias_bits
+    transfer = packed_bits(values, problem.stored_weight_bits) + problem.bias_values * problem.bias_bits
     return transfer, tile_bits(problem, memory, "weight", values, 0) + _bias(problem, memory)
 
 

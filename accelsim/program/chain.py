@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.dram import Dram
+from accelsim.hardware.sram import Width
 from accelsim.mapping.nest import Loop
 from accelsim.mapping.problem import Problem
 from accelsim.program.program import Channel, Ints, TokenUse
@@ -43,13 +44,13 @@ class Chain:
     array_gives: str
 
 
-def input_chain(name: str, levels: Sequence[Level], bits: int, extra_bits: int, dram: Dram) -> Chain:
+def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int, dram: Dram) -> Chain:
     """Transfers of an input of `bits` a value; `extra_bits` (a bias) come with the first tile."""
     queues = [f"load_{name}", *(f"move_{name}_{_name(level)}" for level in levels[1:]), "array"]
     transfers, channels = [], []
     for at, level in enumerate(levels):
         one = np.ones(level.tiles.values.size, np.int64)
-        sizes = level.tiles.values * bits
+        sizes = -(-level.tiles.values * bits.numerator // bits.denominator)
         sizes[0] += extra_bits
         full, free = (f"{name}_{state}{_suffix(levels, at)}" for state in ("full", "free"))
         waits, signals = [TokenUse(free, one)], [TokenUse(full, one)]

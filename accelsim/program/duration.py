@@ -24,7 +24,7 @@ import numpy as np
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Array, Machine
 from accelsim.hardware.pe_grid import PeGrid
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, Width
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
@@ -272,7 +272,7 @@ def _port_cycles(
     problem = step.problem
     moved: list[tuple[Sram, str, int]] = []
     kept: dict[OperandName, bool] = {"ifmap": step.keeps_ifmap, "weight": step.keeps_weight}
-    widths: dict[OperandName, int] = {"ifmap": problem.ifmap_bits, "weight": problem.weight_bits}
+    widths: dict[OperandName, Width] = {"ifmap": problem.ifmap_bits, "weight": problem.stored_weight_bits}
     for operand, bits in widths.items():
         memory = memories[operand]
         if memory is not None:

@@ -149,7 +149,8 @@ def _array_queue(plan: FusedPlan, number: int, part: ArraySteps, machine: Machin
 
 def _load(stage: MacStage, tiles: Tiles, operand: OperandName, name: str, machine: Machine) -> Queue:
     problem = stage.problem
-    bits = tiles.values * (problem.ifmap_bits if operand == "ifmap" else problem.weight_bits)
+    width = problem.ifmap_bits if operand == "ifmap" else problem.stored_weight_bits
+    bits = -(-tiles.values * width.numerator // width.denominator)
     if operand == "weight":
         bits[0] += problem.bias_values * problem.bias_bits  # a bias comes in with the first tile
     port = write_port(machine.ifmap_buffer if operand == "ifmap" else machine.weight_buffer, machine.period_fs)

@@ -77,7 +77,7 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     bias_bits = problem.bias_values * problem.bias_bits
     chains = (
         input_chain("ifmap", part.levels["ifmap"], problem.ifmap_bits, 0, machine.dram),
-        input_chain("weight", part.levels["weight"], problem.weight_bits, bias_bits, machine.dram),
+        input_chain("weight", part.levels["weight"], problem.stored_weight_bits, bias_bits, machine.dram),
         output_chain(problem, part.steps, mapping.array_loops("output"), part.levels["output"], machine.dram),
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:

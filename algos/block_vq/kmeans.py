@@ -53,6 +53,20 @@ def nearest(points: torch.Tensor, weights: torch.Tensor, centres: torch.Tensor) 
     return choices, distances.clamp_min(0)
 
 
+def nearest_few(
+    points: torch.Tensor, weights: torch.Tensor, centres: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """That many nearest centres of every point, nearest first: their distances and numbers, (groups, points, count).
+
+    A point's distances miss what is the same for all its centres.
+    """
+    found = [
+        scores(points[:, part], weights[:, part], centres).topk(count, largest=False)
+        for part in _parts(points.shape[1], points.shape[0] * centres.shape[1])
+    ]
+    return torch.cat([part.values for part in found], 1), torch.cat([part.indices for part in found], 1)
+
+
 def scores(points: torch.Tensor, weights: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
     """Weighted squared distances without the part that is the same for every centre, (groups, points, entries)."""
     return weights @ centres.square().mT - 2 * (weights * points) @ centres.mT

@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from accelsim.schemes import CodebookBits, CodebookScheme
 from algos.block_vq.blocks import from_blocks, group_sizes, to_blocks
-from algos.block_vq.kmeans import cluster, scores
-from algos.quantiser import round_half_up
+from algos.block_vq.kmeans import cluster, nearest_few
+from algos.quantiser import SMALLEST, round_half_up
 
 CLIP_RATIOS = tuple(1 - 0.05 * step for step in range(12))
+CANDIDATES = 8
+"""A block chooses among so many entries in training: the nearest ones of the weight that was fitted."""
 CONFIDENCE = 4.0
-"""How far apart the logits of the best and the mean entry start, beyond log(entries)."""
+"""How far apart the logits of the best and the second entry start in the mean over blocks, in nats.
+
+So a draw takes another entry only where it is about as near, and the start of training is the fitted weight.
+"""
 
 
 class CodebookLinear(torch.nn.Module):
     """y = x W^T + b with W[n, k] = scale[n] x entry[index of its block].
 
     `codebook` (codebooks, entries, block values) holds the entries, in training as real numbers that are
-    rounded half up with a straight-through gradient; `logits` (codebooks, group, entries) decide the
-    indices: the largest in eval mode, a straight-through Gumbel-softmax draw at `temperature` in training
-    (E. Jang et al., arXiv 1611.01144), so entries, indices and scales are learned jointly.
+    rounded half up with a straight-through gradient; `logits` decide which of a block's `candidates`, both
+    (codebooks, group, up to 8 candidates), it takes: the largest in eval mode, a straight-through
+    Gumbel-softmax draw at `temperature` in training (E. Jang et al., arXiv 1611.01144; `noise` scales what is
+    drawn), so entries, indices and scales are learned jointly.
     """
+
+    candidates: torch.Tensor
 
     def __init__(self, scheme: CodebookScheme, linear: torch.nn.Linear) -> None:
         super().__init__()
         self.codebook_scheme = scheme
         self.out_features, self.in_features = linear.weight.shape
-        self.temperature = 1.0
+        self.temperature = self.noise = 1.0
         books = scheme.codebooks(self.out_features, self.in_features)
         group = scheme.blocks(self.out_features, self.in_features) if scheme.group is None else scheme.group
         options = {"dtype": linear.weight.dtype, "device": linear.weight.device}
         self.codebook = torch.nn.Parameter(torch.zeros(books, scheme.entries, scheme.block_values, **options))
-        self.logits = torch.nn.Parameter(torch.zeros(books, group, scheme.entries, **options))
+        shape = (books, group, min(CANDIDATES, scheme.entries))
+        self.logits = torch.nn.Parameter(torch.zeros(shape, **options))
+        self.register_buffer("candidates", torch.arange(shape[2], device=linear.weight.device).repeat(books, group, 1))
         self.scale = torch.nn.Parameter(torch.ones(self.out_features, **options))
         self.bias = linear.bias
 
@@ -46,8 +54,10 @@ class CodebookLinear(torch.nn.Module):
         if not self.training:
             return self.integer_weight().to(self.scale.dtype) * self.scale[:, None]
         entries = round_half_up(self.codebook.clamp(-self.codebook_scheme.largest, self.codebook_scheme.largest))
-        chosen = torch.nn.functional.gumbel_softmax(self.logits, tau=self.temperature, hard=True)
-        blocks = chosen @ entries
+        drawn = self.logits
+        if self.noise:
+            drawn = drawn - self.noise * torch.empty_like(drawn).exponential_().clamp_min(SMALLEST).log()
+        blocks = _Choice.apply(torch.softmax(drawn / self.temperature, -1), entries, self.candidates)
         return from_blocks(blocks, self.codebook_scheme, self.out_features, self.in_features) * self.scale[:, None]
 
     def integer_weight(self) -> torch.Tensor:
@@ -64,7 +74,7 @@ class CodebookLinear(torch.nn.Module):
     @property
     def indices(self) -> torch.Tensor:
         """Entry of every block, (codebooks, group); a ragged last group ends in indices that nothing reads."""
-        return self.logits.detach().argmax(-1)
+        return _chosen(self.logits.detach(), self.candidates)
 
     @property
     def bits(self) -> CodebookBits:
@@ -92,11 +102,48 @@ class CodebookLinear(torch.nn.Module):
         with torch.no_grad():
             self.codebook.copy_(found.centres)
             self.scale.copy_(scale)
-            distances = scores(points, importance / unit, found.centres)
-            spread = (distances.mean(-1, keepdim=True) - distances.amin(-1, keepdim=True)).clamp_min(1e-12)
-            sure = CONFIDENCE + math.log(scheme.entries)
-            self.logits.copy_(sure * (distances.amin(-1, keepdim=True) - distances) / spread)
+            distances, near = nearest_few(points, importance / unit, found.centres, self.logits.shape[-1])
+            self.candidates.copy_(near)
+            if distances.shape[-1] > 1:
+                behind = distances - distances[..., :1]
+                second = (behind[..., 1] * real).sum() / real.sum()
+                self.logits.copy_(-CONFIDENCE / second.clamp_min(SMALLEST) * behind)
         return float(found.error * unit / weight.numel())
+
+
+def _chosen(preferences: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+    return candidates.gather(-1, preferences.argmax(-1, keepdim=True))[..., 0]
+
+
+class _Choice(torch.autograd.Function):
+    """The preferred candidate of every block, with the gradient of the mean over candidates that preferences weight.
+
+    preferences, candidates (codebooks, group, candidates); entries (codebooks, entries, values).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        preferences: torch.Tensor,
+        entries: torch.Tensor,
+        candidates: torch.Tensor,
+    ) -> torch.Tensor:
+        index = _chosen(preferences, candidates)
+        ctx.save_for_backward(entries, candidates, index)
+        return entries.gather(1, index[..., None].expand(-1, -1, entries.shape[2]))
+
+    @staticmethod
+    def backward(
+        ctx: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        entries, candidates, index = ctx.saved_tensors
+        (gradient,) = gradients
+        columns = [
+            (gradient * entries.gather(1, index_[..., None].expand_as(gradient))).sum(-1)
+            for index_ in candidates.unbind(-1)
+        ]
+        to_entries = torch.zeros_like(entries).scatter_add_(1, index[..., None].expand_as(gradient), gradient)
+        return torch.stack(columns, -1), to_entries, None
 
 
 def row_scales(weight: torch.Tensor, moment: torch.Tensor, largest: int) -> torch.Tensor:

@@ -18,8 +18,9 @@ from accelsim.errors import UserError, did_you_mean
 @click.option(
     "--scratch", type=click.Path(path_type=Path), help="Snapshots of a training [default: build/experiments]."
 )
+@click.option("--draw", is_flag=True, help="Run nothing: draw the committed table into results/NAME.png.")
 @click.option("--threads", default=1, show_default=True, help="Threads that torch may use.")
-def main(name: str | None, seed: int, output: Path | None, scratch: Path | None, threads: int) -> None:
+def main(name: str | None, seed: int, output: Path | None, scratch: Path | None, draw: bool, threads: int) -> None:
     """Run the experiment NAME and write its table; without NAME, list the experiments."""
     from algos.experiments.catalogue import EXPERIMENTS
 
@@ -29,6 +30,9 @@ def main(name: str | None, seed: int, output: Path | None, scratch: Path | None,
         return
     if name not in EXPERIMENTS:
         raise click.UsageError(f"no experiment {name!r}; {did_you_mean(name, EXPERIMENTS)}")
+    if draw:
+        _draw(name, output)
+        return
     import torch
 
     from algos.experiments import results
@@ -47,6 +51,16 @@ def main(name: str | None, seed: int, output: Path | None, scratch: Path | None,
     results.write(path, rows)
     run.forget()
     click.echo(f"{len(rows)} rows in {path}")
+
+
+def _draw(name: str, output: Path | None) -> None:
+    from algos.experiments import pictures, results
+
+    if name not in pictures.PICTURES:
+        raise click.UsageError(f"no picture of {name!r}; {did_you_mean(name, pictures.PICTURES)}")
+    path = output or results.FOLDER / f"{name}.png"
+    pictures.save(name, path)
+    click.echo(str(path))
 
 
 def _bar(steps: range, total: int, done: int) -> Iterator[int]:

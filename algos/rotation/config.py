@@ -160,7 +160,7 @@ class RotationConfig(SchemeConfig):
             skipped = reason or f"heads of {head_width(layer, base)} channels have no Hadamard matrix here"
             return LayerChange(path, self.name, kind, skipped=skipped), _nothing
         change = LayerChange(path, self.name, kind, f"queries and keys per head, {described(scheme)}, at run time")
-        return change, lambda: rotate_keys_([attention], scheme)
+        return change, lambda: rotate_keys_(attention, scheme)
 
 
 def described(scheme: RotationScheme) -> str:

@@ -13,7 +13,7 @@ class Family:
 
     `norms` pairs a layer's norm with the linears that read it; empty for networks whose norms stand on
     the stream itself (post-norm), with the reason in `no_stream`. `up` is the linear half of a gated
-    feed-forward product.
+    feed-forward product. `query` and `key` are named where heads turn by a rotary embedding.
     """
 
     layers: str
@@ -24,8 +24,14 @@ class Family:
     embeddings: tuple[str, ...] = ()
     final_norm: str = ""
     up: str = ""
-    rotary: bool = False
+    query: str = ""
+    key: str = ""
     no_stream: str = ""
+
+    @property
+    def rotary(self) -> bool:
+        """Whether queries and keys have a rotary embedding."""
+        return bool(self.key)
 
 
 _LLAMA = Family(
@@ -40,7 +46,8 @@ _LLAMA = Family(
     embeddings=("embed_tokens",),
     final_norm="norm",
     up="mlp.up_proj",
-    rotary=True,
+    query="self_attn.q_proj",
+    key="self_attn.k_proj",
 )
 _VIT = Family(
     layers="layers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -52,6 +53,11 @@ def shaken(model: torch.nn.Module) -> torch.nn.Module:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return with_exact_norms(model)
+
+
+def with_exact_norms(model: torch.nn.Module) -> torch.nn.Module:
+    """RMS norms that stay in float64."""
     for path, module in list(model.named_modules()):
         if type(module).__name__.endswith("RMSNorm"):
             norm = torch.nn.RMSNorm(len(module.weight), eps=module.variance_epsilon)
@@ -101,6 +107,22 @@ def test_function_is_kept(build, config):
     assert difference(before, outputs(model)) <= TOLERANCE
     after = {name.replace(".linear.", "."): value for name, value in model.state_dict().items()}
     assert any(not torch.equal(value, state[name]) for name, value in after.items() if name in state)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("down", ["full", "local"])
+def test_function_of_the_trained_language_model_is_kept(down, seed):
+    """The shipped checkpoint in float64, everything rotated that there is to rotate."""
+    from algos.trained import byte_lm
+
+    model = with_exact_norms(byte_lm.load("target").double())
+    model.set_attn_implementation("sdpa")  # HuggingFace's own attention takes its softmax in float32
+    ids = torch.arange(96).reshape(2, 48) * 5 % 128
+    with torch.no_grad():
+        before = model(input_ids=ids, use_cache=False).logits
+        compress_(model, RotationConfig(down=down, max_points=16, keys=True, seed=seed))
+        after = model(input_ids=ids, use_cache=False).logits
+    assert difference([before], [after]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Mistral"])
@@ -215,6 +237,21 @@ def test_rotations_are_orthogonal(scheme):
     first, last = scheme.stages[0][0], scheme.stages[-1][-1]
     if scheme.local:  # a channel of the first window reaches every channel of the second through the overlap
         assert (matrix[first.start, last.start :].abs() > 1e-12).any()
+
+
+def test_wide_rotations():
+    """LLaMA3-8B's feed-forward width, 2^9 x 28: in one stage as its two Hadamard matrices say, and the chip's two."""
+    x = torch.randn(2, 14336, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    scheme = RotationScheme.full(14336, seed=5)
+    assert (scheme.points, scheme.order) == (512, 28)
+    square = (x.numpy() * np.array(scheme.signs)).reshape(2, 28, 512)
+    expected = hadamard(28) @ square @ hadamard(512).T / 14336**0.5
+    assert np.allclose(rotate(x, scheme).numpy(), expected.reshape(2, 14336), rtol=0, atol=1e-12)
+    for either in (scheme, RotationScheme.two_stage(14336, seed=6)):
+        y = rotate(x, either)
+        assert torch.allclose(y.norm(dim=-1), x.norm(dim=-1), rtol=1e-12)
+        assert torch.allclose(unrotate(y, either), x, rtol=0, atol=1e-12)
+        assert (rotate(x, dataclasses.replace(either, seed=9)) - y).abs().max() > 0.1
 
 
 def test_injected_outliers_keep_the_function_and_rotation_removes_them():

@@ -111,8 +111,8 @@ def _array_prices(t, prices):
     else:
         prices[2, 1] += dram
     prices[2, 0] += t.requantise_pj + t.dequantise_pj
-    prices[0, 1] += t.bits[0] * t.dram_pj_per_bit
-    prices[1, 1] += t.bits[1] * t.dram_pj_per_bit
+    prices[0, 1] += t.bits[0] / t.bits_of[0] * t.dram_pj_per_bit
+    prices[1, 1] += t.bits[1] / t.bits_of[1] * t.dram_pj_per_bit
 
 
 @no_type_check
@@ -243,7 +243,7 @@ def bound_of(t, w, base_pj, times, steps):
             bits += t.values[x] * (t.bits[x] + 2 * again * t.bits[3])
             energy += w.prices[x, 1] * t.values[x] * again
         else:
-            bits += t.values[x] * times[x] * t.bits[x]
+            bits += t.values[x] * times[x] * (t.bits[x] / t.bits_of[x])
             energy += w.prices[x, 1] * t.values[x] * times[x]
     fs = max((w.cycles + steps * t.pipeline_cycles) * t.period_fs, bits * t.dram_fs_per_bit)
     fs += 2 * t.dram_latency_fs

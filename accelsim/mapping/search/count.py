@@ -165,7 +165,7 @@ def _sum_input(t, x, p, kinds, work, out):
         times = work.tiles[i] * work.visits[i]
         largest = max(largest, work.values[i])
         tiles += work.tiles[i]
-        burst += times * _ceil(work.values[i] * t.bits[x], t.burst_bits)
+        burst += times * _ceil(work.values[i] * t.bits[x], t.bits_of[x] * t.burst_bits)
     out.largest[x, p], out.tiles[x, p] = largest, tiles
     out.moved[x, p] = burst * t.burst_bits
     for level in range(t.levels[x]):

@@ -99,7 +99,7 @@ def _price(t, out, loops, x, position, places):
     places.energy_pj[x, way] = energy + bits * t.dram_pj_per_bit
     places.dram_bits[x, way] = bits
     edge = out.largest[x, inner] * t.bits[x]
-    places.edge_bits[x, way] = -(-edge // t.burst_bits) * t.burst_bits
+    places.edge_bits[x, way] = -(-edge // (t.bits_of[x] * t.burst_bits)) * t.burst_bits
     places.depth[x, way] = depth
     is_kept = x == 2 and places.outermost[x, way] >= 0
     places.drain_bits[x, way] = max(places.edge_bits[x, way], bits) if is_kept else places.edge_bits[x, way]

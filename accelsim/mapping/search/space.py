@@ -51,7 +51,8 @@ TABLES = np.dtype(
         ("capacity_bits", _I, (MAX_MEMORIES,)),
         ("read_rate", _F, (MAX_MEMORIES,)),  # words per cycle
         ("write_rate", _F, (MAX_MEMORIES,)),
-        ("bits", _I, (4,)),  # per value of ifmap, weight, ofmap, stored psum
+        ("bits", _I, (4,)),  # of ifmap, weight, ofmap, stored psum, per so many values of the first three:
+        ("bits_of", _I, (3,)),  # 1 unless values share what is stored
         ("burst_bits", _I),
         ("dram_pj_per_bit", _F),
         ("dram_fs_per_bit", _F),

@@ -13,7 +13,7 @@ import numpy as np
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Array, Machine
 from accelsim.hardware.pe_grid import PeGrid
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import Sram, Width
 from accelsim.mapping.closed_form import STATIONARY
 from accelsim.mapping.count import tiling
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
@@ -72,7 +72,7 @@ def _memories(problem: Problem, machine: Machine) -> dict[str, object]:
     memories = machine.memories
     number = {memory.name: i for i, memory in enumerate(memories)}
     chains = [machine.chain(operand) for operand in OPERANDS]
-    widths = (problem.ifmap_bits, problem.weight_bits, problem.ofmap_bits)
+    widths: tuple[Width, ...] = (problem.ifmap_bits, problem.stored_weight_bits, problem.ofmap_bits)
     return {
         "memories": len(memories),
         "word_bits": [memory.word_bits for memory in memories],
@@ -86,7 +86,8 @@ def _memories(problem: Problem, machine: Machine) -> dict[str, object]:
         "bias_per_word": [_per_word(sram, problem.bias_bits) for sram in chains[1]],
         "read_pj": _grid(chains, lambda sram, _: sram.actions["read"].energy_pj.value),
         "write_pj": _grid(chains, lambda sram, _: sram.actions["write"].energy_pj.value),
-        "bits": [*widths, problem.psum.bits],
+        "bits": [*(width.numerator for width in widths), problem.psum.bits],
+        "bits_of": [width.denominator for width in widths],
     }
 
 
@@ -95,7 +96,7 @@ def _room(problem: Problem, machine: Machine, bypass: bool) -> list[list[int]]:
     ifmap, weight, output = (machine.chain(operand) for operand in OPERANDS)
     rooms = [
         [max(_values(sram, bits, slots) for sram in chain) for slots in (1, 2)]
-        for chain, bits in ((ifmap, problem.ifmap_bits), (weight, problem.weight_bits))
+        for chain, bits in ((ifmap, problem.ifmap_bits), (weight, problem.stored_weight_bits))
     ]
     if overlaps(problem):
         rooms[0] = [EVERYTHING] * 2
@@ -106,7 +107,7 @@ def _room(problem: Problem, machine: Machine, bypass: bool) -> list[list[int]]:
     return [*rooms, [max(finished), max(stored)]]
 
 
-def _values(sram: Sram, bits: int, slots: int) -> int:
+def _values(sram: Sram, bits: Width, slots: int) -> int:
     """The most values of which so many tiles fit."""
     words, per_word = sram.capacity_bits // sram.word_bits // slots, _per_word(sram, bits)
     return words * per_word if per_word > 0 else words // -per_word
@@ -164,7 +165,7 @@ def _grid(chains: Sequence[Sequence[Sram]], value: Callable[[Sram, int], float])
     return grid
 
 
-def _per_word(sram: Sram, bits: int) -> int:
+def _per_word(sram: Sram, bits: Width) -> int:
     """Values in a word, or minus the words of a value wider than one (see `Sram.accesses`)."""
     if bits > sram.word_bits:
         return -sram.accesses(1, bits)
