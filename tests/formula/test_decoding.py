@@ -153,6 +153,35 @@ def test_parallel_policies_never_beat_their_bound(alpha, name, draft, verify):
         assert spent <= bound + 2 * per_round + 2 * draft
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("drafted", [2, 4, 7])
+def test_every_rejection_ends_a_run_of_the_length_pearl_states(alpha, drafted):
+    """1 / (1 - a) tokens from one rejection to the next whatever the draft length: PEARL (arXiv 2408.11850, its
+    1 / (1 - a) + 1 also counts the token that the target says before the first draft)."""
+    outputs = np.array([400_000])
+    policy = make_policy("pearl", fixed(drafted))
+    draws = Independent((alpha,)).draw(draws_needed(policy, outputs), 7)
+    counts = run(policy, draws, random_costs(0, 1), np.array([1]), outputs).total
+    rejections = counts.passes - counts.stays
+    assert (counts.accepted + counts.passes) / rejections == pytest.approx(1 / (1 - alpha), rel=0.02)
+
+
+@pytest.mark.parametrize("alpha", [0.95, 0.98])
+@pytest.mark.parametrize("drafted", [2, 4, 7])
+def test_pearl_is_near_the_estimate_with_rollback_where_little_is_rolled_back(alpha, drafted):
+    """(1 + a^g) a (1 - a^g) / (1 - a) tokens in two rounds (SpecBranch, arXiv 2506.01979).
+
+    It leaves out what the target says in place of a rejected draft, so at a = 0.5 it is two fifths of what is emitted.
+    """
+    estimate = (1 + alpha**drafted) * alpha * (1 - alpha**drafted) / (1 - alpha) / 2
+    assert mean_per_pass(make_policy("pearl", fixed(drafted)), alpha) == pytest.approx(estimate, rel=0.06)
+
+
+@pytest.mark.parametrize("name", ["pearl", "apsd"])
+def test_where_all_is_right_a_parallel_round_emits_its_drafts(name):
+    assert mean_per_pass(make_policy(name, fixed(4)), 1.0) == pytest.approx(4, rel=1e-3)
+
+
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_rejected_energy_is_that_of_the_rejected_passes(name):
     outputs = np.array([900, 50])
