@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import click
 
 from accelsim import __version__
+from accelsim.cli.codesigning import codesign
 from accelsim.cli.diffing import diff
 from accelsim.cli.exporting import trace
 from accelsim.cli.hardware import area, explain
@@ -94,6 +95,7 @@ Examples:
   accelsim simulate apsq_edge_ws bert_base
   accelsim simulate apsq_edge_ws bert_base --set workload.psum.bits=8 --json int8.json
   accelsim sweep apsq_edge_ws bert_base --over workload.psum.bits=4,8,32 --plot sweep.png
+  accelsim codesign apsq_int8_gs1 apsq_edge_ws --over recipe.apsq.bits=4,8 --scores apsq_byte_lm_target
   accelsim diff int32.json int8.json
   accelsim explain apsq_edge_ws
 
@@ -104,7 +106,7 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, map_, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
+for command in (simulate, map_, sweep, codesign, diff, area, explain, trace, list_, schema, reproduce, validate):
     cli.add_command(command)
 
 

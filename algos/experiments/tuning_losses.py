@@ -40,6 +40,9 @@ def byte_lm_loss(model: torch.nn.Module, seed: int) -> LossOfStep:
 def minilm_loss(model: torch.nn.Module, seed: int) -> LossOfStep:
     """1 - cosine of every token's last hidden state to the uncompressed encoder's, on sentences that are not scored."""
     teacher, sentences = minilm.load(), _training_sentences()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # the teacher drops nothing either
     chosen = batches(len(sentences), 1, SENTENCES, seed)
 
     def loss(step: int) -> torch.Tensor:
