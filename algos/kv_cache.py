@@ -31,10 +31,10 @@ def change_cached_(attention: torch.nn.Module) -> None:
 
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    if attention.config._attn_implementation != NAME or not hasattr(attention, "keys_are_cached"):
+    if not hasattr(attention, "keys_are_cached"):
         attention.keys_are_cached = False
         attention.register_forward_pre_hook(_watch_cache, with_kwargs=True)
-        attention.config._attn_implementation = NAME
+    attention.config._attn_implementation = NAME
 
 
 class _Entrance:
@@ -53,6 +53,9 @@ class _Entrance:
 def _watch_cache(
     attention: torch.nn.Module, args: tuple[object, ...], named: dict[str, object]
 ) -> tuple[tuple[object, ...], dict[str, object]]:
+    used = attention.config._attn_implementation
+    if used != NAME:
+        raise ValueError(f"attention {used!r} was set after its keys were changed, and would not change them")
     cache = named.get("past_key_values")
     attention.keys_are_cached = cache is not None
     return args, named if cache is None else {**named, "past_key_values": _Entrance(cache, attention)}
@@ -72,7 +75,7 @@ def _attention(
 
     if hasattr(module, "key_query_rotation"):
         query = module.key_query_rotation(query)
-    if not module.keys_are_cached:
+    if not getattr(module, "keys_are_cached", True):  # a layer beside the changed ones has nothing to change
         key, value = _changed(module, key, value)
     result: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, *rest, **named)
     return result

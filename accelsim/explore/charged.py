@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from accelsim.schemes import PsumScheme
-from accelsim.workload import ConvDims, MatmulDims, Trace
+from accelsim.workload import ConvDims, MatmulDims, Tensor, Trace
 
 
 def charged_as(trace: Trace, accumulator_bits: int) -> str:
@@ -16,15 +16,15 @@ def charged_as(trace: Trace, accumulator_bits: int) -> str:
     scheme have the array's `accumulator_bits`; products of one term have no psums.
     """
     tensors = trace.tensor_by_id()
-    weights: set[int] = set()
-    activations: set[int] = set()
+    weights: set[str] = set()
+    activations: set[str] = set()
     macs: dict[str, int] = defaultdict(int)
     for phase in trace.phases:
         for op in phase.ops:
             if not isinstance(op.dims, MatmulDims | ConvDims):
                 continue
             for tensor in (tensors[name] for name in op.inputs[:2]):
-                (weights if tensor.kind == "weight" else activations).add(tensor.bits)
+                (weights if tensor.kind == "weight" else activations).add(_width(tensor))
             if _terms(op.dims) > 1:
                 macs[_psum(op.psum or PsumScheme(accumulator_bits))] += op.dims.macs
     psums = sorted(macs, key=lambda text: (-macs[text], text))
@@ -40,5 +40,14 @@ def _psum(scheme: PsumScheme) -> str:
     return f"INT{scheme.bits} gs {scheme.group_size}" if scheme.is_apsq else f"INT{scheme.bits}"
 
 
-def _listed(bits: Iterable[int]) -> str:
-    return "/".join(str(number) for number in sorted(bits)) or "-"
+def _width(tensor: Tensor) -> str:
+    """Bits of a value; of a weight out of codebooks also those that are stored and moved for it."""
+    if tensor.codebook is None:
+        return str(tensor.bits)
+    rows, cols = tensor.shape
+    bits = tensor.codebook.bits(rows, cols)
+    return f"{tensor.bits} ({(bits.codebook_bits + bits.index_bits) / bits.values:.2f} stored)"
+
+
+def _listed(widths: Iterable[str]) -> str:
+    return "/".join(sorted(widths, key=lambda width: (int(width.split()[0]), width))) or "-"

@@ -6,6 +6,7 @@ The loop is here, beside the sweep that it extends. What it does to the model co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,6 +183,11 @@ def with_scores(table: pd.DataFrame, scores: Mapping[str, float], source: str) -
     named = changed["scheme"].isin(scores)
     changed.loc[named, metric_of(table)] = changed.loc[named, "scheme"].map(scores)
     changed.loc[named, "scores"] = source
+    changed.loc[named, "score_rows"] = "all"
+    columns = list(changed.columns)
+    others = columns[columns.index(metric_of(table)) + 1 : columns.index("score_rows")]
+    changed.loc[named, others] = math.nan  # measured before
+    changed.loc[named & (changed["status"] == UNSCORED), ["status", "reason"]] = ["ok", ""]
     return _with_front(changed)
 
 

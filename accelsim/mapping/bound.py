@@ -71,7 +71,8 @@ def _pebble_bits(problem: Problem, machine: Machine) -> int:
     held = sum(memory.capacity_bits for memory in machine.memories)
     held += array.macs_per_cycle * (2 * array.operand_bits + array.accumulator_bits)
     held += sum(file.capacity_bits * file.pes for file in machine.registers)
-    width = problem.ifmap_bits * problem.stored_weight_bits * min(problem.ofmap_bits, problem.psum.bits)
+    weight = min(problem.weight_bits, problem.stored_weight_bits)  # PEs and registers hold it decoded
+    width = problem.ifmap_bits * weight * min(problem.ofmap_bits, problem.psum.bits)
     batch = math.prod(problem.extent(dim) for dim in problem.batch)
     moved = problem.macs / batch * math.sqrt(width) / math.sqrt(held) - held
     return batch * max(0, math.floor(moved))

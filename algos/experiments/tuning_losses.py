@@ -38,7 +38,7 @@ def byte_lm_loss(model: torch.nn.Module, seed: int) -> LossOfStep:
 
 
 def minilm_loss(model: torch.nn.Module, seed: int) -> LossOfStep:
-    """1 - cosine of every token's last hidden state to the uncompressed encoder's, on sentences that are not scored."""
+    """1 - cosine of every token's last hidden state to the uncompressed encoder's, on sentences not scored."""
     teacher, sentences = minilm.load(), _training_sentences()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
