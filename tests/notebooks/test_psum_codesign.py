@@ -23,7 +23,7 @@ from notebooks.pair import paired
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCE, NOTEBOOK = FOLDER / "psum_codesign.py", FOLDER / "psum_codesign.ipynb"
-TABLE, PICTURE = FOLDER / "psum_codesign.csv", FOLDER / "psum_codesign.png"
+TABLE = FOLDER / "psum_codesign.csv"
 FRAMES = ("layers", "calibrated", "scores", "rooms")
 FIGURES = 4
 BITS, GROUP, FLOW = "recipe.apsq.bits", "recipe.apsq.group_size", "arch.array.dataflow"
@@ -104,11 +104,23 @@ def test_text_on_widths(tables: dict[str, pd.DataFrame]) -> None:
 
 def test_scores_are_the_committed_ones(tables: dict[str, pd.DataFrame]) -> None:
     for name, experiment in (("calibrated", "apsq_byte_lm_target"), ("trained on", "apsq_tuned_byte_lm_target")):
-        if experiment in results.tables():
-            committed = results.scores(experiment, "byte_lm_target")
-            shown = tables["scores"][name].dropna().drop("fp32")
-            assert len(shown) > 1
-            assert shown.to_dict() == {scheme: committed[scheme]["bits_per_byte"] for scheme in shown.index}
+        committed = results.scores(experiment, "byte_lm_target")
+        shown = tables["scores"][name].drop("fp32")
+        assert len(shown) == 8
+        assert shown.to_dict() == {scheme: committed[scheme]["bits_per_byte"] for scheme in shown.index}
+
+
+def test_text_on_training(tables: dict[str, pd.DataFrame]) -> None:
+    bits = tables["scores"]["trained on"]
+    loss = bits / bits["w8a8_psum_int32"] - 1
+    int8 = loss[[f"w8a8_apsq_int8_gs{group}" for group in (1, 2, 4)]]
+    assert int8.between(0, 0.01).all()
+    assert int8.max() - int8.min() < 0.002
+    assert loss["w8a8_apsq_int6_gs4"] == pytest.approx(0.05, abs=0.005)
+    assert loss[["w8a8_apsq_int4_gs1", "w8a8_apsq_int4_gs4"]].min() > 0.5
+    energy = tables["calibrated"].pivot_table(index="scheme", columns=FLOW, values="energy_pj")["input_stationary"]
+    saved = 1 - energy / energy["w8a8_psum_int32"]
+    assert saved["w8a8_apsq_int6_gs4"] - saved["w8a8_apsq_int8_gs4"] == pytest.approx(0.02, abs=0.005)
 
 
 def test_text_on_buffers(tables: dict[str, pd.DataFrame]) -> None:
@@ -153,12 +165,15 @@ def test_committed_table_is_what_the_command_measures(tmp_path: Path) -> None:
         assert old == pytest.approx(fresh.loc[known, name].astype(float).to_numpy(), rel=1e-9), STALE
 
 
-def test_picture_is_drawn_from_the_table(tmp_path: Path) -> None:
-    table = pd.read_csv(TABLE, dtype={BITS: object, GROUP: object}, keep_default_na=False)
-    table[[BITS, GROUP]] = table[[BITS, GROUP]].replace({"": None})
-    fresh = tmp_path / PICTURE.name
+@pytest.mark.parametrize("name", ["psum_codesign", "psum_codesign_trained"])
+def test_picture_is_drawn_from_the_table(name: str, tmp_path: Path) -> None:
+    texts = ["recipe", "scheme", "scores", "charged_as", "reason"]
+    table = pd.read_csv(FOLDER / f"{name}.csv", dtype=dict.fromkeys([BITS, GROUP, *texts], object))
+    table[texts] = table[texts].fillna("")
+    table[[BITS, GROUP]] = table[[BITS, GROUP]].astype(object).where(table[[BITS, GROUP]].notna(), None)
+    picture, fresh = FOLDER / f"{name}.png", tmp_path / "fresh.png"
     save_codesign_plot(table, fresh)
-    assert PICTURE.stat().st_size < 150_000
-    assert imread(PICTURE).shape == imread(fresh).shape, STALE
+    assert picture.stat().st_size < 150_000
+    assert imread(picture).shape == imread(fresh).shape, STALE
     if matplotlib.__version__ == DRAWN_WITH:
-        assert fresh.read_bytes() == PICTURE.read_bytes(), STALE
+        assert fresh.read_bytes() == picture.read_bytes(), STALE
