@@ -51,7 +51,7 @@ same command goes on where it stopped."""
 @click.option("--scores", metavar="EXPERIMENT", help="Read scores from a committed table instead of measuring.")
 @click.option("--seed", type=click.IntRange(0), help="Of steps that draw at random.  [default: the recipe's]")
 @click.option("--keep", type=click.Path(path_type=Path), metavar="FOLDER", help="Keep what is scored; go on from it.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads that torch may use.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads that torch may use.")
 @click.option("--out", "outs", type=click.Path(path_type=Path), multiple=True, metavar="F.csv|F.json|F.parquet",
               help="Save the whole table. Repeatable.")  # fmt: skip
 @click.option("--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Draw it.")

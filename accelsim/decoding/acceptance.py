@@ -38,7 +38,8 @@ class Independent(Acceptance):
     by_rank: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.by_rank or min(self.by_rank) < 0 or sum(self.by_rank) > 1 + 1e-12:
+        # Written so that NaN, which compares false with everything, is refused too.
+        if not self.by_rank or not all(0 <= share <= 1 for share in self.by_rank) or sum(self.by_rank) > 1 + 1e-12:
             raise ValueError(f"acceptances {self.by_rank} are not probabilities that sum to at most 1")
 
     def draw(self, tokens: int, seed: int) -> Draws:
@@ -63,7 +64,7 @@ class Runs(Acceptance):
     by_depth: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not self.by_depth or min(self.by_depth) < 0 or max(self.by_depth) > 1:
+        if not self.by_depth or not all(0 <= share <= 1 for share in self.by_depth):
             raise ValueError(f"acceptances {self.by_depth} are not probabilities")
 
     def draw(self, tokens: int, seed: int) -> Draws:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 from accelsim.errors import user_error
+from accelsim.report.codesign_plot import METRICS
 from accelsim.report.files import write_whole
 from accelsim.workload import Trace, read_trace, write_trace
 
@@ -29,7 +31,10 @@ class Kept:
         try:
             read: dict[str, float] = json.loads(scores.read_text())
         except ValueError as error:
-            raise user_error(str(scores), "keep", f"not readable: {error}", "delete this file") from None
+            raise user_error(str(scores), "keep", f"not readable: {error}", f"delete {scores}") from None
+        sound = isinstance(read, dict) and all(isinstance(x, float | int) and math.isfinite(x) for x in read.values())
+        if not sound or not METRICS.keys() & read.keys():
+            raise user_error(str(scores), "keep", "holds no scores of a model", f"delete {scores}")
         return read_trace(trace), read
 
     def put(self, made_of: str, trace: Trace, scores: Mapping[str, float]) -> None:

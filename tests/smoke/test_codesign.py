@@ -101,9 +101,11 @@ def test_kept_variants_are_not_measured_again(tmp_path: Path, monkeypatch: pytes
     pd.testing.assert_frame_equal(first, again)
     with pytest.raises(AssertionError, match="a model was compressed"):
         codesign("apsq_int8_gs1", "apsq_edge_ws", over, model="digits_vit", score_rows=11, keep=tmp_path)
-    next(tmp_path.glob("*.scores.json")).write_text("{")
-    damaged = codesign("apsq_int8_gs1", "apsq_edge_ws", over, model="digits_vit", score_rows=10, keep=tmp_path)
-    assert damaged["reason"].str.contains("fix: delete this file").sum() == 2
+    kept = next(tmp_path.glob("*.scores.json"))
+    for text in ("{", '{"foo": "bar"}', '{"accuracy_pct": NaN}', "[1]"):
+        kept.write_text(text)
+        damaged = codesign("apsq_int8_gs1", "apsq_edge_ws", over, model="digits_vit", score_rows=10, keep=tmp_path)
+        assert damaged["reason"].str.contains(f"delete {kept}", regex=False).sum() == 2
 
 
 class Counting:

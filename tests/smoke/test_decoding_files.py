@@ -114,6 +114,13 @@ def test_shorter_answers_cost_less():
     assert short["mj_per_answer"] < 0.4 * long["mj_per_answer"]
 
 
+@pytest.mark.parametrize("make", [Independent, Runs])
+@pytest.mark.parametrize("shares", [(), (float("nan"),), (0.5, float("nan")), (-0.1,), (1.1,)])
+def test_acceptances_are_probabilities(make, shares):
+    with pytest.raises(ValueError, match="not probabilities"):
+        make(shares)
+
+
 def test_what_cannot_run_says_why():
     prompts = outputs = np.array([10])
     with pytest.raises(UserError, match="did you mean 'vanilla'"):
