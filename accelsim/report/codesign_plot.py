@@ -6,7 +6,6 @@ settings. A reference says in the legend what widths it is charged for.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelsim.errors import user_error
-from accelsim.report.files import write_whole
-from accelsim.report.plot import METADATA
+from accelsim.report.picture import save_picture
 from accelsim.report.sweep_plot import STYLE, short_keys
 from accelsim.report.terminal import ENERGY_UNITS
 
@@ -87,16 +85,7 @@ def save_codesign_plot(table: pd.DataFrame, path: str | Path) -> None:
     Equal tables give equal bytes. Raises UserError for another suffix, an unwritable place, or more
     points than can be told apart.
     """
-    path = Path(path)
-    if path.suffix not in METADATA:
-        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
-                         f"use {' or '.join(METADATA)}")  # fmt: skip
-    import matplotlib
-
-    data = io.BytesIO()
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        draw_codesign(table).savefig(data, format=path.suffix[1:], dpi=150, metadata=METADATA[path.suffix])
-    write_whole(path, data.getvalue())
+    save_picture(lambda: draw_codesign(table), path, STYLE)
 
 
 def draw_codesign(table: pd.DataFrame) -> Figure:

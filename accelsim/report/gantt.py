@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim.report.files import write_whole
+from accelsim.report.picture import save_picture
 from accelsim.report.trace_events import Span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FS_PER_MS = 10**12
 COLOURS = {"verify": "#3b6ea5", "draft": "#e08a2e", "prefill": "#7a7a7a"}
@@ -22,18 +22,15 @@ NARROWEST = 1 / 4000
 
 def save_gantt(title: str, tracks: Sequence[str], spans: Sequence[Span], path: Path) -> None:
     """Write the chart (.png, .svg or .pdf), whole or not at all."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": "accelsim"}):
+    def draw() -> Figure:
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
         draw_gantt(figure.subplots(), title, tracks, spans)
-        buffer = io.BytesIO()
-        kind = path.suffix.removeprefix(".")
-        dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
-        metadata = {"Software": None} if kind == "png" else {dated: None}
-        figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-    write_whole(path, buffer.getvalue())
+        return figure
+
+    save_picture(draw, path)
 
 
 def draw_gantt(axes: Axes, title: str, tracks: Sequence[str], spans: Sequence[Span]) -> None:

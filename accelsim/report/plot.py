@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accelsim.errors import user_error
-from accelsim.report.files import write_whole
+from accelsim.report.picture import save_picture
 from accelsim.report.report import Report
 from accelsim.report.terminal import (
     ENERGY_UNITS,
@@ -26,17 +24,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BITS_PER_BYTE = 8
-# No date and no program version, so that equal reports give equal bytes.
-METADATA: dict[str, dict[str, None]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 COLOURS = {
     "ifmap": "#4c78a8", "weight": "#f58518", "kv": "#eeca3b", "bias": "#b279a2", "codebook": "#9d755d",
     "constant": "#d67195", "psum": "#e45756", "ofmap": "#54a24b", "compute": "#72b7b2", "leakage": "#bab0ac",
 }  # fmt: skip
 BOUND_COLOURS = {"array": "#4c78a8", "dram": "#e45756", "latency": "#bab0ac"}
+STYLE = {
+    "font.size": 9.0, "axes.titlesize": 10.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+}  # fmt: skip
 OTHERS = ("#54a24b", "#f58518", "#b279a2", "#9d755d", "#eeca3b", "#72b7b2")
 
 
@@ -45,20 +41,7 @@ def save_plot(report: Report, path: str | Path) -> None:
 
     Equal reports give equal bytes. Raises UserError for another suffix or an unwritable place.
     """
-    path = Path(path)
-    if path.suffix not in METADATA:
-        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
-                         f"use {' or '.join(METADATA)}")  # fmt: skip
-    import matplotlib
-
-    data = io.BytesIO()
-    with matplotlib.rc_context({
-        "svg.hashsalt": "accelsim", "font.size": 9.0, "axes.titlesize": 10.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    }):  # fmt: skip
-        figure = draw(report)
-        figure.savefig(data, format=path.suffix[1:], dpi=150, metadata=METADATA[path.suffix])
-    write_whole(path, data.getvalue())
+    save_picture(lambda: draw(report), path, STYLE)
 
 
 def draw(report: Report) -> Figure:

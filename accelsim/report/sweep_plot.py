@@ -6,7 +6,6 @@ colour is energy on the chip, hatched is DRAM. A point without costs is a cross 
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accelsim.errors import user_error
-from accelsim.report.files import write_whole
-from accelsim.report.plot import COLOURS, METADATA, OTHERS
+from accelsim.report.picture import save_picture
+from accelsim.report.plot import COLOURS, OTHERS
 from accelsim.report.terminal import ENERGY_UNITS, OPERANDS, significant
 
 if TYPE_CHECKING:
@@ -75,16 +74,7 @@ def save_sweep_plot(table: pd.DataFrame, path: str | Path) -> None:
     Equal tables give equal bytes. Raises UserError for another suffix, an unwritable place, or a
     sweep that is too large for one picture.
     """
-    path = Path(path)
-    if path.suffix not in METADATA:
-        raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
-                         f"use {' or '.join(METADATA)}")  # fmt: skip
-    import matplotlib
-
-    data = io.BytesIO()
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        draw_sweep(table).savefig(data, format=path.suffix[1:], dpi=150, metadata=METADATA[path.suffix])
-    write_whole(path, data.getvalue())
+    save_picture(lambda: draw_sweep(table), path, STYLE)
 
 
 def short_keys(keys: Sequence[str]) -> list[str]:
