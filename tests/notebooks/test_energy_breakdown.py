@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jupytext
 import matplotlib
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from matplotlib.image import imread
-from nbclient import NotebookClient
 
 from accelsim.cli import cli
-from notebooks.pair import paired
+from tests.reference.notebooks import Executed, check_figures, check_pair, execute
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 SOURCE = FOLDER / "energy_breakdown.py"
-NOTEBOOK = FOLDER / "energy_breakdown.ipynb"
 PICTURE = FOLDER / "psum_bits.png"
 TABLE = FOLDER / "psum_bits.csv"
 SWEEP = (
@@ -35,46 +31,21 @@ DRAWN_WITH = "3.11.2"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[nbformat.NotebookNode, dict[str, pd.DataFrame]]:
-    """The notebook after running in an empty folder, and the tables it made."""
-    folder = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    save = "\n".join(f"{name}.to_pickle('{name}.pickle')" for name in FRAMES)
-    notebook.cells.append(nbformat.v4.new_code_cell(save))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MPLBACKEND", raising=False)
-        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
-    return notebook, {name: pd.read_pickle(folder / f"{name}.pickle") for name in FRAMES}
+def executed(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return execute("energy_breakdown", FRAMES, tmp_path_factory.mktemp("notebook"))
 
 
 @pytest.fixture(scope="module")
-def tables(executed: tuple[nbformat.NotebookNode, dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+def tables(executed: Executed) -> dict[str, pd.DataFrame]:
     return executed[1]
 
 
 def test_pair_is_in_sync_and_without_outputs() -> None:
-    assert NOTEBOOK.read_text() == paired(SOURCE), "run: python notebooks/pair.py"
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert jupytext.writes(notebook, fmt="py:percent") == SOURCE.read_text()
-    for cell in notebook.cells:
-        assert not cell.metadata
-        if cell.cell_type == "code":
-            assert (cell.outputs, cell.execution_count) == ([], None)
+    check_pair("energy_breakdown")
 
 
-def test_every_figure_is_shown_and_nothing_is_warned_of(
-    executed: tuple[nbformat.NotebookNode, dict[str, pd.DataFrame]],
-) -> None:
-    shown = 0
-    for cell in executed[0].cells:
-        outputs = cell.get("outputs", [])
-        images = [output for output in outputs if "image/png" in output.get("data", {})]
-        assert len(images) == cell.source.count("plt.show()")
-        assert all(output.output_type == "display_data" for output in outputs), cell.source
-        shown += len(images)
-    assert shown == FIGURES
+def test_every_figure_is_shown_and_nothing_is_warned_of(executed: Executed) -> None:
+    check_figures(executed[0], FIGURES)
 
 
 def test_every_figure_names_its_units() -> None:
