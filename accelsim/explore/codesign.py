@@ -24,12 +24,14 @@ from accelsim.explore.pool import sound
 from accelsim.explore.sweep import frame
 from accelsim.report.codesign_plot import METRICS, metric_of
 from accelsim.spec import load_arch
+from accelsim.workload import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNCOMPRESSED = "fp32"
 UNSCORED = "unscored"
+NONE_STORED = " (none stored)"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def codesign(
     One row per point: first the model uncompressed (`fp32`), then in W8A8 with exact psums
     (`w8a8_psum_int32`), then the recipe in product order; of each, the accelerators in product order.
     Columns: what the point is, its scores, `charged_as` (the widths that the simulation charges: the
-    uncompressed model's trace says W8 A8 too, so its energy is not that of FP32 hardware),
+    uncompressed model's trace says W8 A8 too, so its energy is not that of FP32 hardware; `none stored`: no
+    psum leaves the array, whose sums are then exact and not rounded as the scored model's are),
     `pareto_front` (energy against the model's first score, over all points but `fp32`), then those of
     `accelsim.sweep`. `status` is ok, infeasible, error or unscored, with its `reason`. Each variant is
     compressed and scored once. `progress` is told the points done and their number. Raises UserError
@@ -124,9 +127,17 @@ def _rows(
         except UserError as error:
             unscored = text_of(error)
     return [
-        JointResult(result, charged_as(trace, bits) if bits else "", scored, unscored)
+        JointResult(result, _charged(result, trace, bits), scored, unscored)
         for result, bits in zip(results, accumulators, strict=True)
     ]
+
+
+def _charged(result: Result, trace: Trace, accumulator_bits: int) -> str:
+    """The widths, and whether psums of theirs are stored at all: where none is, the sums are exact, not as scored."""
+    if not accumulator_bits:
+        return ""
+    none_stored = result.status == "ok" and not result.costs["psum_energy_pj"]
+    return charged_as(trace, accumulator_bits) + (NONE_STORED if none_stored else "")
 
 
 def _accumulator_bits(arch: str, sets: Sets) -> int:

@@ -153,6 +153,14 @@ def test_a_variant_is_compressed_and_scored_once_and_only_if_something_runs_it()
     assert counting.compressed == ["fp32", "w8a8_psum_int32"]
 
 
+def test_psums_that_are_never_stored_are_said_to_be() -> None:
+    over = {FLOW: ["weight_stationary", "output_stationary"]}
+    table = codesign("apsq_int8_gs1", "apsq_edge_ws", over, scores="apsq_byte_lm_target")
+    stored = table["psum_energy_pj"] > 0
+    assert stored.tolist() == [True, False] * 3
+    assert (table["charged_as"].str.contains("none stored") == ~stored).all()
+
+
 def test_a_refused_variant_is_a_row() -> None:
     question = asked({BITS: [8, 2], GROUP: [1]})
     rows = run_question(question, Counting().compress, ["", "", "because", ""])

@@ -84,7 +84,8 @@ def check_products(config: ApsqConfig, arch_name: str, shown: slice = SHORT) -> 
 @pytest.mark.parametrize(("bits", "group_size"), [(8, 1), (8, 2), (8, 4), (4, 1)])
 def test_every_product_under_apsq(bits: int, group_size: int) -> None:
     saturated = check_products(ApsqConfig(bits=bits, group_size=group_size, k_tile=K_TILE), "apsq_edge_is")
-    assert saturated >= 0.01 or bits == 8
+    if bits == 4:
+        assert saturated >= 0.01
 
 
 @pytest.mark.slow
