@@ -29,6 +29,7 @@ from accelsim.spec.yaml_scalars import plain_scalar
 
 SHIPPED = (
     "apsq_edge_is", "apsq_edge_lpddr5", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h",
+    "hybrid_bond_dram_28nm", "reram_logic_55nm", "reram_logic_55nm_x4",
     "row_stationary_12x14", "shared_l2_edge", "systolic_32x32",
 )  # fmt: skip
 
