@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accelsim.errors import UserError as UserError
+    from accelsim.explore.codesign import codesign as codesign
     from accelsim.explore.sweep import sweep as sweep
     from accelsim.report import Report as Report
     from accelsim.simulation import simulate as simulate
@@ -21,12 +22,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "Report": "accelsim.report",
     "UserError": "accelsim.errors",
+    "codesign": "accelsim.explore.codesign",
     "load_arch": "accelsim.spec",
     "load_trace": "accelsim.workload",
     "simulate": "accelsim.simulation",
     "sweep": "accelsim.explore.sweep",
 }
-__all__ = ["Report", "UserError", "__version__", "load_arch", "load_trace", "simulate", "sweep"]
+__all__ = ["Report", "UserError", "__version__", "codesign", "load_arch", "load_trace", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> object:

@@ -45,6 +45,11 @@ def user_error(where: str, name: str, found: str, fix: str) -> UserError:
     return UserError([Fault(where, 0, 0, name, found, fix)])
 
 
+def text_of(error: UserError) -> str:
+    """The whole answer in one line, for a table's cell."""
+    return "; ".join(f"{fault.name}: {fault.found} (fix: {fault.fix})" for fault in error.faults)
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Advice naming the nearest allowed spelling, then every allowed one."""
     choices = sorted(allowed)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from accelsim.errors import did_you_mean
+from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.closed_form import closed_form
@@ -150,9 +151,10 @@ def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:
 
 
 def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:
-    counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
-    if counted != timing.dram_bits:
-        raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
+    for store, moved in ((machine.dram, timing.dram_bits), (machine.reram_stack, timing.reram_bits)):
+        counted = 0 if store is None else sum(flow.bits_useful for flow in flows if flow.block == store.name)
+        if store is not None and counted != moved:
+            raise BrokenInvariant(store.name, f"instructions move {moved} bits, the counts say {counted}")
     bound = bound_by(timing)
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
@@ -170,6 +172,6 @@ def bound_by(timing: Timing) -> str:
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
     widest, limit = max(problem.ifmap_bits, problem.weight_bits), machine.array.operand_bits
-    if widest <= limit:
+    if widest <= limit or (isinstance(machine.array, AdderTree) and machine.array.wide_passes):
         return None
     return Infeasible("array", widest, limit, "operand bits", "quantise the operand or raise array.operand_bits")

@@ -31,7 +31,7 @@ from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
-from accelsim.program.transfer import dram_bits
+from accelsim.program.transfer import store_bits
 from accelsim.program.vector import vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.stalls import NO_STALLS, Stalls, extrapolated, stalls_fs
@@ -64,6 +64,7 @@ class Timing:
     method: Method = "replayed"
     next_bits: int = 0
     preloaded_bits: int = 0
+    reram_bits: int = 0
 
 
 def time_mac(
@@ -225,12 +226,13 @@ def _timing(
         timeline.resources,
         compute_cycles,
         units,
-        dram_bits(program.queues, machine.dram),
+        store_bits(program.queues, machine.dram),
         stalls_fs(timeline, compute_cycles * machine.period_fs),
         macs,
         lane_macs,
         next_bits=prefetch.next_bits,
         preloaded_bits=prefetch.preloaded_bits(program),
+        reram_bits=store_bits(program.queues, machine.reram_stack),
     )
 
 
@@ -262,4 +264,5 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         "periodic",
         last.next_bits,
         last.preloaded_bits,
+        more(last.reram_bits, before.reram_bits),
     )

@@ -102,10 +102,13 @@ class ApsqPsums(Psums):
         assert self.scheme is not None
         return self.scheme.group_size
 
-    def scales(self) -> PsumScales:
-        """The shifts as the integer execution takes them. ValueError before calibration."""
+    def scales(self, steps: int | None = None) -> PsumScales:
+        """The shifts of all steps, or of an accumulation of so many, as the integer execution takes them.
+
+        ValueError before calibration, or for more steps than there are.
+        """
         assert self.scheme is not None
-        shifts = self._shifts(self.log2_scale.numel())
+        shifts = self._shifts(self.log2_scale.numel() if steps is None else steps)
         return PsumScales(self.scheme, tuple(int(shift) for shift in shifts) if len(shifts) > 1 else ())
 
     def forward(self, left: torch.Tensor, right: torch.Tensor, largest: int) -> torch.Tensor:

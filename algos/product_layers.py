@@ -165,10 +165,15 @@ class QuantMatmul(Product):
             self.activation_quantiser.observe(left)
             self.weight_quantiser.observe(right)
             return self.exported(left, right)
+        sums, scale = self.integers(left, right)
+        return (sums * scale).to(left.dtype)
+
+    def integers(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums (..., m, n), which are integers, and their scale."""
         with torch._C.DisableTorchFunction():
             rows, left_scale = self.activation_quantiser(_wide(left))
             columns, right_scale = self.weight_quantiser(_wide(right))
-            return (self.psums(rows, columns, self._largest) * (left_scale * right_scale)).to(left.dtype)
+            return self.psums(rows, columns, self._largest), left_scale * right_scale
 
     def exported(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         """The one op it is."""

@@ -10,14 +10,12 @@ steps:
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
 
 from accelsim.errors import Fault, UserError, did_you_mean, user_error
+from algos.recipe_settings import config_of
 from algos.registry import CONFIGS
 from algos.scheme_config import SchemeConfig
 
@@ -109,22 +107,10 @@ class _Reader:
     def _config(
         self, config: type[SchemeConfig], entries: dict[str, yaml.Node], node: yaml.Node, name: str
     ) -> SchemeConfig | None:
-        data = {key: self._value(value) for key, value in entries.items()}
-        strict = checked(config, frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
-        allowed = [field.name for field in fields(config)]
-        try:
-            made = TypeAdapter(strict).validate_json(json.dumps(data))
-        except ValidationError as error:
-            for detail in error.errors(include_url=False):
-                key = str(detail["loc"][0]) if detail["loc"] else ""
-                if detail["type"] == "unexpected_keyword_argument":
-                    found, fix = f"no such setting of {config.name}", did_you_mean(key, allowed)
-                else:
-                    found = detail["msg"].removeprefix("Value error, ").lower() if key else str(detail["ctx"]["error"])
-                    fix = f"settings of {config.name}: {', '.join(allowed)}"
-                self._fault(entries.get(key, node), f"{name}.{key}".rstrip("."), found, fix)
-            return None
-        return config(**{key: getattr(made, key) for key in allowed})
+        made, wrong = config_of(config, {key: self._value(value) for key, value in entries.items()})
+        for one in wrong:
+            self._fault(entries.get(one.setting, node), f"{name}.{one.setting}".rstrip("."), one.found, one.fix)
+        return made
 
     def _mapping(self, node: yaml.Node | None, name: str, allowed: tuple[str, ...] | None) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):

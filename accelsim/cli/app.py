@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import click
 
 from accelsim import __version__
+from accelsim.cli.codesigning import codesign
 from accelsim.cli.decoding import decode
 from accelsim.cli.diffing import diff
 from accelsim.cli.exporting import trace
@@ -95,6 +96,7 @@ Examples:
   accelsim simulate apsq_edge_ws bert_base
   accelsim simulate apsq_edge_ws bert_base --set workload.psum.bits=8 --json int8.json
   accelsim sweep apsq_edge_ws bert_base --over workload.psum.bits=4,8,32 --plot sweep.png
+  accelsim codesign apsq_int8_gs1 apsq_edge_ws --over recipe.apsq.bits=4,8 --scores apsq_byte_lm_target
   accelsim diff int32.json int8.json
   accelsim explain apsq_edge_ws
 
@@ -105,7 +107,10 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-for command in (simulate, decode, map_, sweep, diff, area, explain, trace, list_, schema, reproduce, validate):
+COMMANDS = (
+    simulate, decode, map_, sweep, codesign, diff, area, explain, trace, list_, schema, reproduce, validate,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

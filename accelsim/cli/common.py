@@ -160,3 +160,12 @@ def wrote(path: Path) -> None:
 def missing(name: str, what: str, fix: str) -> UserError:
     """The answer to an option that is needed here and was not given."""
     return user_error("command line", name, what, fix)
+
+
+def no_torch(command: str, extras: str, error: ModuleNotFoundError) -> UserError:
+    """The answer to a missing package of these extras; any other missing module is our own bug."""
+    name = (error.name or "").partition(".")[0]
+    if name not in ("torch", "transformers", "safetensors", "sklearn"):
+        raise error
+    fix = f"in the checkout: pip install -c constraints.txt -e '.[{extras}]'"
+    return user_error(f"accelsim {command}", name, "not installed", fix)

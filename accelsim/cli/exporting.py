@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, missing, set_option, wrote
+from accelsim.cli.common import check_outputs, missing, no_torch, set_option, wrote
 from accelsim.errors import Fault, UserError, user_error
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def trace(
                 config or model or "", phase=phase, seq=seq, context=context, size=size, batch=batch or 1
             )  # fmt: skip
     except ModuleNotFoundError as error:
-        raise _no_torch(error) from None
+        raise no_torch("trace", "torch", error) from None
     made = workload_overrides(made, workload_sets)
     write_trace(made, out)
     _tell(made)
@@ -85,16 +85,6 @@ def _refuse(sizes: dict[str, int | None]) -> None:
     faults = [Fault("command line", 0, 0, name, "--module takes no sizes", fix) for name in sizes if sizes[name]]
     if faults:
         raise UserError(faults)
-
-
-def _no_torch(error: ModuleNotFoundError) -> UserError:
-    """The answer to a missing torch or transformers; any other missing module is our own bug."""
-    name = (error.name or "").partition(".")[0]
-    if name not in ("torch", "transformers"):
-        raise error
-    return user_error(
-        "accelsim trace", name, "not installed", "in the checkout: pip install -c constraints.txt -e '.[torch]'"
-    )
 
 
 def _tell(made: Trace) -> None:

@@ -15,6 +15,7 @@ from accelsim.errors import Fault, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import RenderableType
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 TABLE_SUFFIXES = (".csv", ".parquet")
@@ -135,7 +136,7 @@ def _typed(text: str) -> object:
 
 def _show(table: pd.DataFrame, keys: list[str]) -> None:
     """The first rows with what matters most, then why some points did not run."""
-    from rich.console import Group, RenderableType
+    from rich.console import Group
     from rich.text import Text
 
     from accelsim.report.sweep_plot import short_keys
@@ -153,10 +154,18 @@ def _show(table: pd.DataFrame, keys: list[str]) -> None:
     parts: list[RenderableType] = [grid(f"{table['arch'].iloc[0]}: {len(table):,} points", columns, rows)]
     if len(table) > MAX_ROWS:
         parts.append(Text(f"the first {MAX_ROWS} of {len(table):,} rows; --out F.csv saves them all\n"))
+    show(Group(*parts, *reasons(table)))
+
+
+def reasons(table: pd.DataFrame) -> list[RenderableType]:
+    """Why some points did not run, each reason once."""
+    from rich.text import Text
+
     failed = table.loc[table["status"] != "ok", "reason"].value_counts(sort=False)
-    if len(failed):
-        parts.append(Text("Points that did not run", style="bold"))
-        parts += [Text(f"  x{times}  {reason}") for reason, times in list(failed.items())[:MAX_REASONS]]
-        if len(failed) > MAX_REASONS:
-            parts.append(Text(f"  and {len(failed) - MAX_REASONS} other reasons; --out F.csv saves them all"))
-    show(Group(*parts))
+    if not len(failed):
+        return []
+    parts: list[RenderableType] = [Text("Points that did not run", style="bold")]
+    parts += [Text(f"  x{times}  {reason}") for reason, times in list(failed.items())[:MAX_REASONS]]
+    if len(failed) > MAX_REASONS:
+        parts.append(Text(f"  and {len(failed) - MAX_REASONS} other reasons; --out F.csv saves them all"))
+    return parts

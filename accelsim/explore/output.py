@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def check_parquet(path: Path | None) -> None:
 
 
 def save_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as `.csv` or, with pyarrow, `.parquet`. Raises UserError where that cannot be."""
+    """Write a table as `.csv`, `.json` or, with pyarrow, `.parquet`. Raises UserError where that cannot be."""
     path = Path(path)
     if path.suffix == PARQUET:
         check_parquet(path)
@@ -34,6 +35,9 @@ def save_table(table: pd.DataFrame, path: str | Path) -> None:
         write_whole(path, data.getvalue())
     elif path.suffix == ".csv":
         write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
+    elif path.suffix == ".json":
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        write_whole(path, f"{json.dumps(rows, indent=1, allow_nan=False)}\n".encode())
     else:
         raise user_error(str(path), "output", f"cannot write {path.suffix or 'a file without suffix'}",
-                         "use .csv or .parquet")  # fmt: skip
+                         "use .csv, .json or .parquet")  # fmt: skip

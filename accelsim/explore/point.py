@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from accelsim.errors import UserError
+from accelsim.errors import UserError, text_of
 from accelsim.explore.points import Point, texts
 from accelsim.report import Report
 from accelsim.report.invariants import BrokenInvariant
@@ -43,8 +43,7 @@ def run_point(point: Point, arch: str, trace: Trace) -> Result:
         changed = workload_overrides(trace, texts(tuple(point.of("workload").items())))
         report = simulate(spec, changed)
     except UserError as error:
-        reasons = [f"{fault.name}: {fault.found} (fix: {fault.fix})" for fault in error.faults]
-        return Result("error", "; ".join(reasons))
+        return Result("error", text_of(error))
     except BrokenInvariant as error:
         # An exception of two arguments does not survive the way back from another process.
         return Result("broken", f"{error} at {dict(point.sets)} of {point.workload}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,30 +62,30 @@ def plan(arch: str | Path, workloads: str | Path | Sequence[str | Path], over: M
 
     Raises UserError with the mistakes described at the top of this file.
     """
-    values = _values(over)
+    values = listed_values(over, PREFIXES, "start it with arch. or workload., like arch.array.po or workload.psum.bits")
     base = load_arch(arch)
     traces = _traces([workloads] if isinstance(workloads, str | Path) else workloads)
-    faults = [*_arch_faults(base, _of(values, "arch")), *_workload_faults(_of(values, "workload"))]
+    faults = [*arch_faults(base, of(values, "arch")), *_workload_faults(of(values, "workload"))]
     if faults:
         raise UserError(faults)
     count = len(traces) * math.prod(map(len, values.values()))
     if count > MAX_POINTS:
         raise user_error("sweep", "points", f"{count:,} points", f"at most {MAX_POINTS:,}; sweep fewer values at once")
-    points = (
-        Point(label, tuple(zip(values, combination, strict=True)))
-        for label in traces
-        for combination in itertools.product(*values.values())
-    )
+    points = (Point(label, sets) for label in traces for sets in combinations(values))
     return Plan(str(arch), base.name, traces, tuple(values), tuple(points))
 
 
-def _values(over: Mapping[str, Sequence[object]]) -> dict[str, tuple[object, ...]]:
-    """The values of each key as hashable things, none missing and none twice."""
+def listed_values(
+    over: Mapping[str, Sequence[object]], prefixes: Sequence[str], fix: str
+) -> dict[str, tuple[object, ...]]:
+    """The values of each key as hashable things, none missing and none twice.
+
+    UserError for those, and (with `fix`) for a key that starts with no prefix.
+    """
     faults: list[Fault] = []
     values: dict[str, tuple[object, ...]] = {}
     for key, listed in over.items():
-        if str(key).partition(".")[0] not in PREFIXES or "." not in str(key):
-            fix = "start it with arch. or workload., like arch.array.po or workload.psum.bits"
+        if str(key).partition(".")[0] not in prefixes or "." not in str(key):
             faults.append(Fault("sweep", 0, 0, shown(key), "not a key to sweep over", fix))
             continue
         fault, values[key] = _listed(key, listed)
@@ -112,8 +112,14 @@ def _listed(key: str, listed: Sequence[object]) -> tuple[Fault | None, tuple[obj
     return None, values
 
 
-def _of(values: Mapping[str, tuple[object, ...]], prefix: str) -> dict[str, tuple[object, ...]]:
+def of(values: Mapping[str, tuple[object, ...]], prefix: str) -> dict[str, tuple[object, ...]]:
+    """The keys that start with `prefix`, with their values."""
     return {key: listed for key, listed in values.items() if key.startswith(f"{prefix}.")}
+
+
+def combinations(values: Mapping[str, tuple[object, ...]]) -> list[Sets]:
+    """Every choice of one value for each key, the last key's changing fastest."""
+    return [tuple(zip(values, choice, strict=True)) for choice in itertools.product(*values.values())]
 
 
 def _traces(workloads: Sequence[str | Path]) -> dict[str, Trace]:
@@ -144,7 +150,7 @@ def _label(workload: str) -> str:
     return name.removesuffix(suffix) if suffix else name.lower().replace("-", "_")
 
 
-def _arch_faults(base: ArchSpec, values: dict[str, tuple[object, ...]]) -> list[Fault]:
+def arch_faults(base: ArchSpec, values: dict[str, tuple[object, ...]]) -> list[Fault]:
     """Keys that are not in the schema, and values that it allows with no array of the sweep."""
     faults: list[Fault] = []
     override_layer({key: listed[0] for key, listed in values.items()}, faults)
@@ -178,17 +184,28 @@ def _is_about(name: str, key: str) -> bool:
 def _workload_faults(values: dict[str, tuple[object, ...]]) -> list[Fault]:
     """Keys and values that fail in every combination with the other workload keys."""
     probe = load_trace(_PROBE)
-    blamed: dict[tuple[str, object], tuple[Fault, ...]] = {}
-    fine: set[tuple[str, object]] = set()
-    for combination in itertools.product(*values.values()):
-        sets = tuple(zip(values, combination, strict=True))
-        faults: tuple[Fault, ...] = ()
+
+    def faults_of(sets: Sets) -> tuple[Fault, ...]:
         try:
             workload_overrides(probe, texts(sets))
         except UserError as error:
-            faults = error.faults
+            return error.faults
+        return ()
+
+    return never_right(values, faults_of)
+
+
+def never_right(values: dict[str, tuple[object, ...]], faults_of: Callable[[Sets], tuple[Fault, ...]]) -> list[Fault]:
+    """The faults of values that fail in every combination with the values of the other keys.
+
+    A fault is about the key that it names, or about every key below it.
+    """
+    blamed: dict[tuple[str, object], tuple[Fault, ...]] = {}
+    fine: set[tuple[str, object]] = set()
+    for sets in combinations(values):
+        faults = faults_of(sets)
         for key, value in sets:
-            about = tuple(fault for fault in faults if fault.name == key)
+            about = tuple(fault for fault in faults if _is_about(fault.name, key))
             if about:
                 blamed.setdefault((key, value), about)
             else:

@@ -45,7 +45,7 @@ def run_points(plan: Plan, processes: int, progress: Progress | None) -> list[Re
         return _in_processes(plan, min(processes, total), progress)
     results = []
     for point in plan.points:
-        results.append(_sound(run_point(point, plan.arch, plan.traces[point.workload])))
+        results.append(sound(run_point(point, plan.arch, plan.traces[point.workload])))
         if progress is not None:
             progress(len(results), total)
     return results
@@ -62,7 +62,7 @@ def _in_processes(plan: Plan, processes: int, progress: Progress | None) -> list
             pool.submit(_run_chunk, plan.points[start : start + size]): start for start in range(0, total, size)
         }
         for future in as_completed(starts):
-            chunk = [_sound(result) for result in future.result()]
+            chunk = [sound(result) for result in future.result()]
             results[starts[future]] = chunk
             done += len(chunk)
             if progress is not None:
@@ -75,7 +75,7 @@ def _in_processes(plan: Plan, processes: int, progress: Progress | None) -> list
     return [result for start in sorted(results) for result in results[start]]
 
 
-def _sound(result: Result) -> Result:
+def sound(result: Result) -> Result:
     """The same result, unless it tells of a mistake of the simulator itself."""
     if result.status == "broken":
         from accelsim.report.invariants import BrokenInvariant

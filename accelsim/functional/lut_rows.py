@@ -20,7 +20,7 @@ EXP_SHIFT = 15
 """An exponential is kept as an unsigned 16-bit code of scale 2^-15."""
 PROBABILITY_SHIFT = 15
 NORM_SHIFT = 10
-"""A normalised value lies within +-32: up to 1024 channels of a row cannot leave it."""
+"""Of a norm's results, up to 1024 channels; see `norm_shift`."""
 CENTRE_BITS = 4
 OUT_BITS = 16
 
@@ -28,8 +28,9 @@ OUT_BITS = 16
 def softmax_codes(exp: LutScheme, reciprocal: LutScheme, codes: NDArray[np.integer], shift: int) -> Ints:
     """Softmax of 2^-shift x codes, in codes of scale 2^-15; UserError as the look-ups have it.
 
-    `exp` is a table of exp, whose lowest code stands for every difference below it, or one of 2^x with
-    its `floor` reduction, which has no lowest.
+    Codes may be as wide as an accumulator: only differences to a row's largest are looked up. `exp` is a
+    table of exp, whose lowest code stands for every difference below it, or one of 2^x with its `floor`
+    reduction, which has no lowest.
     """
     q = codes.astype(np.int64)
     below = q - q.max(axis=-1, keepdims=True)
@@ -44,7 +45,7 @@ def softmax_codes(exp: LutScheme, reciprocal: LutScheme, codes: NDArray[np.integ
 
 
 def norm_codes(rsqrt: LutScheme, codes: NDArray[np.integer], shift: int, eps: float, centred: bool = True) -> Ints:
-    """LayerNorm (`centred`) or RMSNorm of 2^-shift x codes before gain and bias, in codes of scale 2^-10."""
+    """LayerNorm (`centred`) or RMSNorm of 2^-shift x codes before gain and bias, in codes of scale 2^-`norm_shift`."""
     lifted = codes.astype(np.int64) << CENTRE_BITS
     length = lifted.shape[-1]
     if centred:
@@ -52,7 +53,16 @@ def norm_codes(rsqrt: LutScheme, codes: NDArray[np.integer], shift: int, eps: fl
     fine = shift + CENTRE_BITS
     square = (lifted * lifted).sum(axis=-1, keepdims=True) // length + eps_code(eps, fine)
     inverse = look_up_reduced(rsqrt, np.maximum(square, 1), 2 * fine)
-    return requantised(LookedUp(lifted * inverse.values, fine + inverse.fraction_bits), NORM_SHIFT, OUT_BITS)
+    return requantised(LookedUp(lifted * inverse.values, fine + inverse.fraction_bits), norm_shift(length), OUT_BITS)
+
+
+def norm_shift(length: int) -> int:
+    """The finest scale whose codes hold sqrt(length), which a normalised value cannot exceed.
+
+    >>> [norm_shift(length) for length in (1, 1024, 1025, 4096, 4097)]
+    [10, 10, 9, 9, 8]
+    """
+    return NORM_SHIFT - max(0, ((length - 1).bit_length() - 2 * (OUT_BITS - 1 - NORM_SHIFT) + 1) // 2)
 
 
 def eps_code(eps: float, fine: int) -> int:

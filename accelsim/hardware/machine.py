@@ -182,7 +182,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     where = where or spec.name
     process = build_process(spec.technology, where)
     _check_psum_engine(spec, where)
-    array = _build_array(spec.array, process)
+    array = _build_array(spec, process)
     engine = None
     if spec.psum_engine is not None:
         engine = build_psum_engine(spec.psum_engine, array.accumulator_bits, array.outputs_per_cycle, process)
@@ -221,12 +221,13 @@ def _stack_nodes(stack: ReramStack | None, bumps: BumpField | None) -> tuple[Nod
     return tuple(Node(block.name, block=block) for block in (stack, bumps) if block is not None)
 
 
-def _build_array(spec: models.AdderTreeArray | models.SystolicArray | models.PeGridArray, process: Process) -> Array:
-    if isinstance(spec, models.AdderTreeArray):
-        return build_adder_tree(spec, process)
-    if isinstance(spec, models.SystolicArray):
-        return build_systolic(spec, process)
-    return build_pe_grid(spec, process)
+def _build_array(spec: models.ArchSpec, process: Process) -> Array:
+    array, decoder = spec.array, spec.codebook_decoder
+    if isinstance(array, models.AdderTreeArray):
+        return build_adder_tree(array, process, fuses=decoder is not None and decoder.tile_fusion == "pairs")
+    if isinstance(array, models.SystolicArray):
+        return build_systolic(array, process)
+    return build_pe_grid(array, process)
 
 
 def _build_memories(spec: models.ArchSpec, process: Process) -> tuple[Sram, ...]:

@@ -9,6 +9,7 @@ from algos.experiments import (
     byte_lm_draft,
     byte_lm_target,
     digits_vit,
+    lut,
     post_training,
     rotation_kv_lm,
     rotation_lm,
@@ -27,6 +28,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     **{
         f"apsq_tuned_{model}": Experiment(apsq_tuned.tuned(model), f"{model} with APSQ, trained on")
         for model in ("byte_lm_target", "digits_vit", "minilm")
+    },
+    **{
+        f"lut_{model}": Experiment(lut.lut(model), f"{model} with functions by table, calibrated only")
+        for model in ("minilm", "byte_lm_target_tenth", "digits_vit")
     },
     "block_vq_lm": Experiment(block_vq_lm.run, "codebook weights of the byte-level model, by k-means (6 CPU-minutes)"),
     "block_vq_qat_lm": Experiment(block_vq_trained.run, "the same, trained (20 CPU-minutes)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from algos.apsq import ApsqConfig
 from algos.quant import QuantConfig
 from algos.scheme_config import SchemeConfig
@@ -15,3 +17,9 @@ APSQ: dict[str, SchemeConfig | None] = {
     for bits, groups in ((8, (1, 2, 3, 4)), (6, (1, 4)), (4, (1, 4)))
     for group in groups
 }
+
+
+def name_of(steps: Sequence[SchemeConfig]) -> str:
+    """What the tables call these steps; "" if they have no such row."""
+    cells = ((name, () if config is None else (config,)) for name, config in (PLAIN | APSQ).items())
+    return next((name for name, cell in cells if cell == tuple(steps)), "")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,18 +18,42 @@ from algos.trained import byte_lm, digits_vit, minilm, sentence_pairs, stdlib_te
 CALIBRATION_ROWS = 16
 CALIBRATION_BATCH = 4
 LONG_TEXTS = 12
+SLOWLY_SCORED_EVERY = 10
+
+
+Phase = Literal["encode", "prefill"]
+
+
+class Score(Protocol):
+    """Metrics by name, the units in the names; on so many evenly spaced rows of the held-out data (None: on all)."""
+
+    def __call__(self, model: torch.nn.Module, rows: int | None = None) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)
 class Subject:
     """A trained model, unlabelled data to calibrate on and its score on data that neither saw.
 
-    `score` gives metrics by name; the units are in the names.
+    `metric` is the score to judge by. `held_out` counts the rows that there are to score on, at least
+    `fewest` of which give a score. `inputs(batch, sequence)`
+    are those of one forward pass of kind `phase` to export; `longest` is the sequence length it is
+    calibrated for (None: the model reads no sequence).
     """
 
     load: Callable[[], torch.nn.Module]
     calibration: Callable[[], Sequence[Batch]]
-    score: Callable[[torch.nn.Module], Mapping[str, float]]
+    score: Score
+    metric: str
+    held_out: Callable[[], int]
+    phase: Phase
+    longest: int | None
+    inputs: Callable[[int, int], Mapping[str, object]]
+    fewest: int = 1
+
+
+def use_threads(threads: int) -> None:
+    """Let torch use so many threads; sums in another order may differ in their last digits."""
+    torch.set_num_threads(threads)
 
 
 def rows(model: str, scheme: str, scores: Mapping[str, float]) -> list[Row]:
@@ -44,18 +69,22 @@ def _minilm_calibration() -> Sequence[Batch]:
     return minilm.tokens(sentences) + minilm.tokens(longest)
 
 
-def _minilm_score(model: torch.nn.Module) -> Mapping[str, float]:
-    pairs = sentence_pairs.sentence_pairs("score")
-    first, second = minilm.embed(model, pairs.first), minilm.embed(model, pairs.second)
-    agreement = sentence_pairs.agreement((first * second).sum(axis=1), pairs.level)
-    fidelity = (np.concatenate([first, second]) * _minilm_uncompressed()).sum(axis=1).mean()
+def _minilm_score(model: torch.nn.Module, rows: int | None = None) -> Mapping[str, float]:
+    pairs, chosen = sentence_pairs.sentence_pairs("score"), _chosen(_minilm_held_out(), rows)
+    first, second = (minilm.embed(model, [side[row] for row in chosen]) for side in (pairs.first, pairs.second))
+    agreement = sentence_pairs.agreement((first * second).sum(axis=1), pairs.level[chosen])
+    fidelity = (np.concatenate([first, second]) * _minilm_uncompressed(rows)).sum(axis=1).mean()
     return {"spearman": agreement.spearman, "auc": agreement.auc, "cosine_to_fp32": float(fidelity)}
 
 
 @cache
-def _minilm_uncompressed() -> NDArray[np.float64]:
-    pairs = sentence_pairs.sentence_pairs("score")
-    return minilm.embed(minilm.load(), pairs.first + pairs.second)
+def _minilm_uncompressed(rows: int | None) -> NDArray[np.float64]:
+    pairs, chosen = sentence_pairs.sentence_pairs("score"), _chosen(_minilm_held_out(), rows)
+    return minilm.embed(minilm.load(), [side[row] for side in (pairs.first, pairs.second) for row in chosen])
+
+
+def _minilm_held_out() -> int:
+    return len(sentence_pairs.sentence_pairs("score").level)
 
 
 def _byte_lm_calibration() -> Sequence[Batch]:
@@ -64,20 +93,74 @@ def _byte_lm_calibration() -> Sequence[Batch]:
     return [{"input_ids": batch, "use_cache": False} for batch in chosen.split(CALIBRATION_BATCH)]
 
 
-def _byte_lm_score(model: torch.nn.Module) -> Mapping[str, float]:
-    text = stdlib_text.windows(stdlib_text.held_out_text("score"), byte_lm.CONTEXT_BYTES)
-    return {"bits_per_byte": float(byte_lm.bits_per_byte(model, text).mean())}
+def _byte_lm_windows() -> NDArray[np.int64]:
+    return stdlib_text.windows(stdlib_text.held_out_text("score"), byte_lm.CONTEXT_BYTES)
 
 
-def _digits_score(model: torch.nn.Module) -> Mapping[str, float]:
-    score = digits_vit.score(model, digits_vit.held_out_set())
+def _byte_lm_score(model: torch.nn.Module, rows: int | None = None) -> Mapping[str, float]:
+    text = _byte_lm_windows()
+    return {"bits_per_byte": float(byte_lm.bits_per_byte(model, text[_chosen(len(text), rows)]).mean())}
+
+
+def _byte_lm_tenth() -> NDArray[np.int64]:
+    return _byte_lm_windows()[::SLOWLY_SCORED_EVERY]
+
+
+def _byte_lm_tenth_score(model: torch.nn.Module, rows: int | None = None) -> Mapping[str, float]:
+    tenth = _byte_lm_tenth()
+    return {"bits_per_byte": float(byte_lm.bits_per_byte(model, tenth[_chosen(len(tenth), rows)]).mean())}
+
+
+def _digits_score(model: torch.nn.Module, rows: int | None = None) -> Mapping[str, float]:
+    held_out = digits_vit.held_out_set()
+    chosen = _chosen(len(held_out.labels), rows)
+    score = digits_vit.score(model, digits_vit.Digits(held_out.images[chosen], held_out.labels[chosen]))
     return {"accuracy_pct": 100 * score.accuracy, "loss_nats": score.loss}
 
 
+def _chosen(count: int, rows: int | None) -> NDArray[np.int64]:
+    """Row numbers, evenly spaced."""
+    return np.arange(count) if rows is None else np.linspace(0, count - 1, rows).round().astype(np.int64)
+
+
+def _ids(batch: int, sequence: int) -> torch.Tensor:
+    return torch.zeros(batch, sequence, dtype=torch.long)
+
+
 SUBJECTS: dict[str, Subject] = {
-    "minilm": Subject(minilm.load, _minilm_calibration, _minilm_score),
-    "byte_lm_target": Subject(lambda: byte_lm.load("target"), _byte_lm_calibration, _byte_lm_score),
+    "minilm": Subject(
+        minilm.load,
+        _minilm_calibration,
+        _minilm_score,
+        metric="spearman",
+        held_out=_minilm_held_out,
+        phase="encode",
+        longest=minilm.MAX_TOKENS,
+        inputs=lambda batch, sequence: {"input_ids": _ids(batch, sequence)},
+        fewest=30,  # every level several times
+    ),
+    "byte_lm_target": Subject(
+        lambda: byte_lm.load("target"),
+        _byte_lm_calibration,
+        _byte_lm_score,
+        metric="bits_per_byte",
+        held_out=lambda: len(_byte_lm_windows()),
+        phase="prefill",
+        longest=byte_lm.CONTEXT_BYTES,
+        inputs=lambda batch, sequence: {"input_ids": _ids(batch, sequence), "use_cache": False},
+    ),
     "digits_vit": Subject(
-        digits_vit.load, lambda: [{"pixel_values": digits_vit.calibration_set().images}], _digits_score
+        digits_vit.load,
+        lambda: [{"pixel_values": digits_vit.calibration_set().images}],
+        _digits_score,
+        metric="accuracy_pct",
+        held_out=lambda: len(digits_vit.held_out_set().labels),
+        phase="encode",
+        longest=None,
+        inputs=lambda batch, _: {"pixel_values": torch.zeros(batch, 1, 8, 8)},
     ),
 }
+# The same on every tenth row (33 rows, 16,896 bytes), for what runs slowly.
+SUBJECTS["byte_lm_target_tenth"] = replace(
+    SUBJECTS["byte_lm_target"], score=_byte_lm_tenth_score, held_out=lambda: len(_byte_lm_tenth())
+)

@@ -26,15 +26,15 @@ ACTIVATIONS = {
     "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus",
 }  # fmt: skip
 _SOFTMAXES = (torch.softmax, functional.softmax, torch.Tensor.softmax)
-MAX_ROW = 1024
-"""Channels of a norm: more could leave the codes of normalised values."""
+MAX_ROW = 1 << 20
+"""Channels of a norm: the sum of more squares could leave 62 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GqaLutConfig(SchemeConfig):
     """Table size and mode, width of an activation's codes, and of the codes of 1/x and 1/sqrt(x).
 
-    `softmax` and `norms` say whether those are replaced too; a softmax inside an attention module is
+    `activations`, `softmax` and `norms` say which are replaced; a softmax inside an attention module is
     found there. `base_2` takes its exp as 2^x, reduced to [0, 1): the plain table's absolute error of
     about 0.002 an element adds up over a long row. ValueError for impossible sizes.
     """
@@ -45,6 +45,7 @@ class GqaLutConfig(SchemeConfig):
     mode: Mode = "per_scale"
     bits: Literal[8, 16] = 8
     row_bits: Literal[8, 16] = 16
+    activations: bool = True
     softmax: bool = True
     base_2: bool = True
     norms: bool = True
@@ -78,7 +79,9 @@ class GqaLutConfig(SchemeConfig):
     def _knows(self, module: torch.nn.Module) -> bool:
         if isinstance(module, torch.nn.Softmax) or is_attention(module):
             return self.softmax
-        return (self.norms and _is_norm(module)) or type(module).__name__ in ACTIVATIONS
+        if _is_norm(module):
+            return self.norms
+        return self.activations and type(module).__name__ in ACTIVATIONS
 
     def _change(self, path: str, module: torch.nn.Module, reason: str) -> LayerChange:
         kind = type(module).__name__

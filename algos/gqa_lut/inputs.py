@@ -39,7 +39,8 @@ class PowerOfTwoCodes(torch.nn.Module):
     def codes(self, x: torch.Tensor, shift: int) -> torch.Tensor:
         """int64 codes at any shift, half up, saturated."""
         limit = 1 << (self.bits - 1)
-        return torch.floor(x.detach().double() * 2.0**shift + 0.5).clamp(-limit, limit - 1).long()
+        steps = x.detach().double() * 2.0**shift
+        return steps.add_(0.5).floor_().clamp_(-limit, limit - 1).long()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """int64 codes, and x as they have it (float64), differentiable in x and the exponent."""

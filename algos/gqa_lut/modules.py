@@ -16,10 +16,12 @@ from accelsim.schemes import LutScheme
 from algos.gqa_lut.inputs import PowerOfTwoCodes, largest_fitting
 from algos.gqa_lut.torch_lut import TorchLut, requantise
 
-ROW_BITS = 16
+ROW_BITS, SCORE_BITS = 16, 32
 LOG2_E = math.log2(math.e)
 ROW_SHIFTS = tuple(range(-4, 13))
 EXP_SHIFT, PROBABILITY_SHIFT, NORM_SHIFT, CENTRE_BITS = 15, 15, 10, 4
+CACHED = 1 << 18
+"""Scores that are worked on at once, so that their integers stay in a processor's cache."""
 UNSIGNED, SIGNED = (0, (1 << ROW_BITS) - 1), (-(1 << (ROW_BITS - 1)), (1 << (ROW_BITS - 1)) - 1)
 
 
@@ -89,8 +91,10 @@ class LutActivation(LutLayer):
         return codes, found, bits
 
     def _by_table(self, x: torch.Tensor) -> torch.Tensor:
-        codes, value = self.input_codes(x)
         shift, scheme = self.input_codes.shift, self.lut.scheme
+        if not torch.is_grad_enabled():
+            return self._values(x, shift).to(x.dtype)
+        codes, value = self.input_codes(x)
         found, bits, segment = self.lut(codes, shift)
         slope = self.lut.slopes[scheme.shifts.index(shift)][segment] * scheme.slope.step
         if scheme.outside == "clamp":
@@ -103,9 +107,14 @@ class LutActivation(LutLayer):
     def _observe(self, x: torch.Tensor) -> None:
         target = self.exported(x).double()
         for shift in self.lut.scheme.shifts:
-            found, bits, _ = self.lut(self.input_codes.codes(x, shift), shift)
-            error = float((found.double() * 2.0**-bits - target).square().sum())
+            error = float(self._values(x, shift).sub_(target).square_().sum())
             self._errors[shift] = self._errors.get(shift, 0.0) + error
+
+    def _values(self, x: torch.Tensor, shift: int) -> torch.Tensor:
+        """What the results stand for, float64; each code is looked up once."""
+        lowest, highest = self.lut.scheme.lowest_code, self.lut.scheme.highest_code
+        found, bits, _ = self.lut(torch.arange(lowest, highest + 1, device=x.device), shift)
+        return (found.double() * 2.0**-bits)[self.input_codes.codes(x, shift).sub_(lowest)]
 
     def _chosen(self) -> int:
         if not self._errors:
@@ -118,8 +127,9 @@ class LutActivation(LutLayer):
 class LutSoftmax(LutLayer):
     """Softmax over the last axis, as `accelsim.functional.lut_rows.softmax_codes` has it.
 
-    Scores are 16-bit codes: for an `exp` table of exp, of the finest scale at which its codes reach the low
-    end of its range; for one of 2^x, x log2 e in codes of the table's scale.
+    Scores are codes of the accumulator's width, since only their differences to the largest are small: for
+    an `exp` table of exp, of the finest scale at which its codes reach the low end of its range; for one
+    of 2^x, x log2 e in codes of the table's scale.
     """
 
     def __init__(
@@ -127,7 +137,7 @@ class LutSoftmax(LutLayer):
     ) -> None:
         self_reducing = exp.reduction is not None
         shifts = (exp.reduced_shift,) if self_reducing else exp.shifts
-        super().__init__(_softmax, PowerOfTwoCodes(ROW_BITS, shifts, device))
+        super().__init__(_softmax, PowerOfTwoCodes(SCORE_BITS, shifts, device))
         self.base_2 = self_reducing
         self.exp, self.reciprocal, self.dim = TorchLut(exp, device), TorchLut(reciprocal, device), dim
         self.input_codes.set(max(shift for shift in shifts if math.ldexp(exp.low, shift) >= exp.lowest_code))
@@ -144,20 +154,28 @@ class LutSoftmax(LutLayer):
         shift = self.input_codes.shift
         q = self.input_codes.codes(x.double() * LOG2_E if self.base_2 else x, shift)
         below = q - q.amax(-1, keepdim=True)
+        powers = self._powers(shift)
+        e = powers[below.clamp_min_(1 - len(powers)).add_(len(powers) - 1)]
+        inverse, inverse_bits = self.reciprocal.reduced(e.sum(-1, keepdim=True).clamp_min(1), EXP_SHIFT)
+        return q, requantise(e * inverse, EXP_SHIFT + inverse_bits - PROBABILITY_SHIFT, *UNSIGNED)
+
+    def _powers(self, shift: int) -> torch.Tensor:
+        """The exponential of every difference up to 0; of those below the first it is the first's."""
+        lowest = -(EXP_SHIFT + 3) << shift if self.base_2 else self.exp.scheme.lowest_code  # 2^-18 is code 0
+        below = torch.arange(lowest, 1, device=self.exp.slopes.device)
         bits: torch.Tensor | int
         if self.base_2:
             found, bits = self.exp.whole_reduced(below)
         else:
-            found, bits, _ = self.exp(below.clamp_min(self.exp.scheme.lowest_code), shift)
-        e = requantise(found, bits - EXP_SHIFT, *UNSIGNED)
-        inverse, inverse_bits = self.reciprocal.reduced(e.sum(-1, keepdim=True).clamp_min(1), EXP_SHIFT)
-        return q, requantise(e * inverse, EXP_SHIFT + inverse_bits - PROBABILITY_SHIFT, *UNSIGNED)
+            found, bits, _ = self.exp(below, shift)
+        return requantise(found, bits - EXP_SHIFT, *UNSIGNED)
 
     def _by_table(self, x: torch.Tensor) -> torch.Tensor:
-        _, p = self.integers(x.movedim(self.dim, -1))
-        straight = functional.softmax(x, self.dim)
-        found = (p.double() * 2.0**-PROBABILITY_SHIFT).to(x.dtype).movedim(-1, self.dim)
-        return _with_gradient(found, straight)
+        rows = x.movedim(self.dim, -1)
+        pieces = rows.reshape(-1, rows.shape[-1]).split(max(1, CACHED // rows.shape[-1]))
+        values = [(self.integers(piece)[1].double() * 2.0**-PROBABILITY_SHIFT).to(x.dtype) for piece in pieces]
+        found = torch.cat(values).reshape(rows.shape).movedim(-1, self.dim)
+        return _with_gradient(found, functional.softmax(x, self.dim)) if x.requires_grad else found
 
     def end_calibration(self, number: int) -> None:
         """Nothing depends on data."""
@@ -199,14 +217,14 @@ class LutNorm(LutLayer):
         square = torch.div((lifted * lifted).sum(-1, keepdim=True), length, rounding_mode="floor")
         square = square + int(self.eps * 4.0**fine + 0.5)
         inverse, bits = self.rsqrt.reduced(square.clamp_min(1), 2 * fine)
-        return q, requantise(lifted * inverse, fine + bits - NORM_SHIFT, *SIGNED)
+        return q, requantise(lifted * inverse, fine + bits - _norm_shift(length), *SIGNED)
 
     def _by_table(self, x: torch.Tensor) -> torch.Tensor:
         _, codes = self.integers(x)
         centre = x.mean(-1, keepdim=True) if self.centred else 0.0
         centred = x - centre
         straight = centred * torch.rsqrt(centred.square().mean(-1, keepdim=True) + self.eps)
-        y = _with_gradient((codes.double() * 2.0**-NORM_SHIFT).to(x.dtype), straight)
+        y = _with_gradient((codes.double() * 2.0 ** -_norm_shift(x.shape[-1])).to(x.dtype), straight)
         y = y if self.weight is None else y * self.weight
         return y if self.bias is None else y + self.bias
 
@@ -218,6 +236,14 @@ class LutNorm(LutLayer):
             raise ValueError("the layer saw no data")
         largest, self._largest = self._largest, None
         return largest_fitting(largest, ROW_BITS, ROW_SHIFTS)
+
+
+def _norm_shift(channels: int) -> int:
+    """Normalised values reach sqrt(channels): +-32 at first, twice as far for every four times as many channels."""
+    doublings = 0
+    while channels > 1024 << 2 * doublings:
+        doublings += 1
+    return NORM_SHIFT - doublings
 
 
 def _softmax(x: torch.Tensor, dim: int = -1) -> torch.Tensor:

@@ -10,8 +10,8 @@ from accelsim.schemes import LutScheme
 def round_shift(values: torch.Tensor, shift: torch.Tensor | int) -> torch.Tensor:
     """values / 2^shift for shift >= 0, half up."""
     amount = torch.as_tensor(shift, dtype=torch.int64, device=values.device)
-    bit = torch.bitwise_right_shift(values, (amount - 1).clamp_min(0)) & 1
-    return torch.bitwise_right_shift(values, amount) + torch.where(amount > 0, bit, torch.zeros_like(bit))
+    last = amount.clamp(0, 1)
+    return torch.bitwise_right_shift(torch.bitwise_right_shift(values, amount - last).add_(last), last)
 
 
 class TorchLut(torch.nn.Module):
@@ -66,5 +66,5 @@ class TorchLut(torch.nn.Module):
 def requantise(values: torch.Tensor, down: torch.Tensor | int, low: int, high: int) -> torch.Tensor:
     """values / 2^down (of either sign), half up, saturated."""
     amount = torch.as_tensor(down, dtype=torch.int64, device=values.device)
-    lifted = torch.bitwise_left_shift(values, (-amount).clamp_min(0))
-    return round_shift(lifted, amount.clamp(0, 62)).clamp(low, high)
+    lifted = torch.bitwise_left_shift(values, (-amount).clamp_min(0)) if bool((amount < 0).any()) else values
+    return round_shift(lifted, amount.clamp(0, 62)).clamp_(low, high)

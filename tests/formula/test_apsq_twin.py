@@ -13,13 +13,14 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from accelsim import load_arch  # noqa: E402
-from accelsim.functional import Execution, MappedOp, map_op  # noqa: E402
+from accelsim.functional import MappedOp, map_op  # noqa: E402
 from accelsim.mapping.placement import Infeasible  # noqa: E402
 from accelsim.schemes import PsumScales, PsumScheme  # noqa: E402
 from accelsim.spec import ArchSpec  # noqa: E402
 from accelsim.workload import ConvDims, MatmulDims  # noqa: E402
 from algos import ApsqConfig, compress_  # noqa: E402
 from algos.apsq import ApsqPsums  # noqa: E402
+from tests.reference.executed import executed_linear  # noqa: E402
 
 BITS, GROUPS, TILES = tuple(range(4, 16)), (1, 2, 3, 4), (3, 4, 8, 11)
 LANES = 4
@@ -86,23 +87,11 @@ def test_whole_layers(arches: dict[tuple[str, int], ArchSpec]) -> None:
         compress_(model, ApsqConfig(bits=bits, group_size=group, k_tile=8), [data])
         x = 1.5 * torch.randn(13, 50)  # wider than what was calibrated on
         for layer in (model[0], model[2]):
-            execution = _executed_linear(layer, x, arches["apsq_edge_ws", 8])
+            execution = executed_linear(layer, x, arches["apsq_edge_ws", 8])
             sums, scale = layer.integers(x)
             assert np.array_equal(execution.outputs[0, 0], sums.detach().numpy())
             x = layer(x)
             assert torch.equal(x, (sums * scale).float())
-
-
-def _executed_linear(layer: nn.Module, x: torch.Tensor, arch: ArchSpec) -> Execution:
-    with torch.no_grad():
-        rows, x_scale = layer.activation_quantiser(x)
-        weight, w_scale = layer.weight_quantiser(layer.weight)
-        scales = x_scale * w_scale.reshape(-1)
-        bias = None if layer.bias is None else torch.floor(layer.bias / scales + 0.5).long().numpy()
-    dims = MatmulDims(1, 1, x.shape[0], x.shape[1], weight.shape[0])
-    op = map_op(arch, dims, layer.psum_scheme, bias_values=0 if bias is None else bias.size)
-    assert isinstance(op, MappedOp)
-    return op.run(rows.long().numpy()[None, None], weight.t().long().numpy()[None], bias, layer.psums.scales())
 
 
 def test_convolutions(arches: dict[tuple[str, int], ArchSpec]) -> None:

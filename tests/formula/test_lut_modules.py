@@ -66,13 +66,14 @@ def test_activation_equals_its_twin_on_random_int16_codes(name: str) -> None:
     ("row_bits", "base_2", "tolerance"), [(8, True, 0.04), (16, True, 0.012), (8, False, 0.4), (16, False, 0.4)]
 )
 def test_softmax_equals_its_twin(row_bits: int, base_2: bool, tolerance: float) -> None:
-    """Without the reduction, errors of up to 129 small exponentials add up in a row."""
+    """Without the reduction, errors of up to 129 small exponentials add up in a row; rows lie far from 0."""
     exp_table = exp_scheme(8, "per_scale", base_2)
     layer = LutSoftmax(exp_table, row_scheme("reciprocal", 8, row_bits))  # type: ignore[arg-type]
     rng = np.random.default_rng(row_bits)
     worst = 0.0
     for case in range(60):
         x = torch.from_numpy(rng.normal(0, rng.uniform(0.5, 6), (20, int(rng.integers(1, 130)))))
+        x += torch.from_numpy(rng.uniform(-3000, 3000, (20, 1)))
         x[:, 1:][torch.rand(20, x.shape[1] - 1, generator=torch.Generator().manual_seed(case)) < 0.1] = -math.inf
         q, p = layer.integers(x)
         exp, reciprocal = (scheme for scheme in layer.lut_schemes)
@@ -102,6 +103,24 @@ def test_norm_equals_its_twin(centred: bool, row_bits: int) -> None:
             with torch.no_grad():
                 worst = max(worst, float((layer(clear) - plain(clear)).abs().max() / plain(clear).abs().max()))
     assert worst < (0.055 if row_bits == 8 else 0.02)
+
+
+@pytest.mark.parametrize("width", [1024, 1025, 4096, 4097, 20_000])
+@pytest.mark.parametrize("centred", [True, False])
+def test_wide_norm_equals_its_twin_where_one_channel_holds_all(width: int, centred: bool) -> None:
+    """A row's largest normalised value is sqrt(width): the codes hold it, up to the last one's rounding."""
+    plain = torch.nn.LayerNorm(width) if centred else torch.nn.RMSNorm(width, eps=1e-5)
+    scheme = row_scheme("rsqrt", 8, 16)
+    layer = LutNorm(scheme, plain, plain.weight, getattr(plain, "bias", None), 1e-5, centred)
+    layer.input_codes.set(7)
+    x = torch.from_numpy(np.random.default_rng(width).normal(0, 0.05, (6, width))).float()
+    x[torch.arange(6), torch.arange(6)] = torch.tensor([250.0, -250, 180, 60, 9, 0])
+    q, y = layer.integers(x)
+    assert np.array_equal(y.numpy(), norm_codes(layer.lut_schemes[0], q.numpy(), 7, 1e-5, centred))
+    with torch.no_grad():
+        largest = plain(x).diagonal()[:3]
+        assert (largest.abs() > 0.97 * math.sqrt(width)).all()
+        assert layer(x).diagonal()[:3].tolist() == pytest.approx(largest.tolist(), rel=0.01)
 
 
 def test_activation_gradient_is_the_slope_of_the_segment() -> None:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from algos.experiments import block_vq_lm, block_vq_trained, rotation_lm, tuning_losses  # noqa: E402
+from algos.experiments import (  # noqa: E402
+    block_vq_lm,
+    block_vq_trained,
+    pictures,
+    results,
+    rotation_kv_lm,
+    rotation_lm,
+    tuning_losses,
+)
+from algos.experiments.__main__ import main  # noqa: E402
 from algos.experiments.catalogue import EXPERIMENTS  # noqa: E402
 from algos.experiments.registry import Run  # noqa: E402
 from algos.trained import byte_lm, stdlib_text  # noqa: E402
@@ -41,6 +51,15 @@ def test_rotation(run):
     assert peaked["outliers injected", "and down, full"] < 5
 
 
+def test_rotation_of_cached_keys_and_values(run):
+    rows = rotation_kv_lm.run(run)
+    assert len(rows) == 2 * len(rotation_kv_lm.ROTATIONS) * (len(rotation_kv_lm.CACHES) + len(rotation_kv_lm.WITH_W4A8))
+    unquantised = [float(row["bits_per_byte"]) for row in rows if row["width"] == row["cache"] == "FP32"]
+    assert max(unquantised) - min(unquantised) < 1e-3
+    peaked = {(row["network"], row["rotation"]): float(row["kurtosis_value"]) for row in rows}
+    assert peaked["outliers injected", "none"] > peaked["outliers injected", "keys and values"]
+
+
 def test_block_vq(run):
     rows = block_vq_lm.run(run)
     assert len(rows) == 1 + 3 * len(block_vq_lm.METHODS)
@@ -60,4 +79,23 @@ def test_block_vq_trained(run):
 
 
 def test_they_are_listed():
-    assert {"rotation_lm", "block_vq_lm", "block_vq_qat_lm"} <= set(EXPERIMENTS)
+    assert {"rotation_lm", "rotation_kv_lm", "block_vq_lm", "block_vq_qat_lm"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_pictures_are_drawn_from_the_committed_tables(name, tmp_path):
+    """The same bytes every time; the committed picture is of the same size."""
+    pytest.importorskip("matplotlib")
+    drawn = CliRunner().invoke(main, [name, "--draw", "--output", str(tmp_path / "a.png")])
+    assert drawn.exit_code == 0, drawn.output
+    pictures.save(name, tmp_path / "b.png")
+    data = (tmp_path / "a.png").read_bytes()
+    assert data == (tmp_path / "b.png").read_bytes()
+    committed = (results.FOLDER / f"{name}.png").read_bytes()
+    assert data[:24] == committed[:24]  # the file's signature, width and height
+
+
+def test_what_has_no_picture_is_told():
+    told = CliRunner().invoke(main, ["byte_lm_draft", "--draw"])
+    assert told.exit_code == 2
+    assert "no picture of 'byte_lm_draft'" in told.output

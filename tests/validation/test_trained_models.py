@@ -13,7 +13,8 @@ pytest.importorskip("transformers")
 pytest.importorskip("sklearn")
 
 from accelsim.errors import UserError  # noqa: E402
-from algos.experiments import results  # noqa: E402
+from algos.experiments import block_vq_lm, results, rotation_lm  # noqa: E402
+from algos.experiments.lut import PARTS, WHOLE  # noqa: E402
 from algos.experiments.post_training import score_cell  # noqa: E402
 from algos.experiments.schemes import APSQ, PLAIN  # noqa: E402
 from algos.trained import byte_lm, checkpoint, digits_vit, minilm, stdlib_text  # noqa: E402
@@ -22,6 +23,7 @@ CELLS = PLAIN | APSQ
 # The tables hold five decimals; another processor sums in another order, which moves a psum's rounding now and then.
 PLAIN_TOLERANCE = 2e-4
 ROUNDED_TOLERANCE = 0.02
+LANGUAGE_TOLERANCE = 2e-3
 
 
 def committed(table: str, model: str, scheme: str) -> dict[str, float]:
@@ -36,6 +38,35 @@ def test_digits_vit_scores_what_its_row_says(scheme: str) -> None:
     tolerance = PLAIN_TOLERANCE if scheme == "fp32" else ROUNDED_TOLERANCE
     assert found["loss_nats"] == pytest.approx(row["loss_nats"], rel=tolerance, abs=1e-5)
     assert found["accuracy_pct"] == pytest.approx(row["accuracy_pct"], abs=0.001 if scheme == "fp32" else 0.26)
+
+
+@pytest.mark.parametrize(
+    ("table", "scheme"),
+    [
+        ("baselines", "w8a8_psum_int32"),
+        ("lut_digits_vit", "lut8_per_scale_int8_rows_int16"),
+        ("lut_digits_vit", "w8a8_lut16_shared_int8"),
+        ("lut_digits_vit", "lut8_per_scale_int16_norms_only"),
+    ],
+)
+def test_other_tables_of_the_digits_vit_say_what_it_scores(table: str, scheme: str) -> None:
+    row, found = committed(table, "digits_vit", scheme), score_cell("digits_vit", (PLAIN | WHOLE | PARTS)[scheme])
+    assert found["loss_nats"] == pytest.approx(row["loss_nats"], rel=ROUNDED_TOLERANCE, abs=1e-5)
+    assert found["accuracy_pct"] == pytest.approx(row["accuracy_pct"], abs=0.26)
+
+
+def test_rotated_language_model_scores_what_its_row_says() -> None:
+    named = ("outliers injected", "residual and values", "W4A8 per token")
+    (row,) = (row for row in results.read("rotation_lm") if (row["network"], row["rotation"], row["width"]) == named)
+    found = rotation_lm.score(rotation_lm.rotated(*named[:2], seed=0), named[2])
+    assert found == pytest.approx(float(row["bits_per_byte"]), rel=LANGUAGE_TOLERANCE)
+
+
+def test_language_model_of_two_bit_weights_scores_what_its_row_says() -> None:
+    row = next(row for row in results.read("block_vq_lm") if row["method"] == "round to nearest")
+    model, per_value = block_vq_lm.compressed("round to nearest", 2)
+    assert f"{per_value:.4f}" == row["bits_per_value"]
+    assert block_vq_lm.score(model) == pytest.approx(float(row["bits_per_byte"]), rel=LANGUAGE_TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ["draft", pytest.param("target", marks=pytest.mark.slow)])
