@@ -131,11 +131,28 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
         if operations and work.widest_bits > limit:
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
+    too_long = _transform_too_long(work, machine)
+    if too_long is not None:
+        return too_long
     too_large = _lut_too_large(work, machine)
     if too_large is not None:
         return too_large
     flows = vector_flows(work, need, machine)
     return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
+
+
+def _transform_too_long(work: VectorProblem, machine: Machine) -> Infeasible | None:
+    """A rotation whose transform, or whose sums, the rotation unit cannot hold."""
+    unit, scheme = machine.rotation_unit, work.rotation
+    if unit is None or scheme is None or not work.on_rotation_unit:
+        return None
+    if scheme.points > unit.points:
+        lever = f"use RotationScheme.two_stage(max_points={unit.points}), or raise {unit.name}.points"
+        return Infeasible(unit.name, scheme.points, unit.points, "points of a transform", lever)
+    if work.widest_bits > unit.adder_bits:
+        lever = f"quantise the tensor or raise {unit.name}.adder_bits"
+        return Infeasible(unit.name, work.widest_bits, unit.adder_bits, "operand bits", lever)
+    return None
 
 
 def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:

@@ -32,7 +32,7 @@ from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
 from accelsim.program.transfer import store_bits
-from accelsim.program.vector import vector_program, whole_units
+from accelsim.program.vector import compute_units, vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.stalls import NO_STALLS, Stalls, extrapolated, stalls_fs
 
@@ -110,7 +110,7 @@ def time_vector(
         return _timing(vector.program, prefetch, machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
-        compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
+        compute = max(units[name] for name in compute_units(machine))
         return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
@@ -185,17 +185,28 @@ def _estimate(
     ports = _outer_ports(flows, machine)
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
+    reram_fs, reram_bits = _stacked(flows, machine)
     unit_fs = busy * machine.period_fs
-    in_time = max(unit_fs, dram_fs)
+    in_time = max(unit_fs, dram_fs, *reram_fs.values())
     slowest = max([in_time, *ports.values()])
     longest = slowest + 2 * machine.dram.latency_fs
-    busy_fs = {machine.dram.name: dram_fs, unit: unit_fs, **ports}
+    busy_fs = {machine.dram.name: dram_fs, **reram_fs, unit: unit_fs, **ports}
     resources = tuple(ResourceUse(name, fs, longest - fs, 0) for name, fs in busy_fs.items())
     port_fs = unit_fs - compute * machine.period_fs + slowest - in_time
     dram_wait_fs = in_time - unit_fs + 2 * machine.dram.latency_fs
     stalls = (("dram", dram_wait_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
     bits = sum(flow.bits_useful for flow in in_dram)
-    return Timing(longest, resources, compute, units, bits, stalls, method="estimate")
+    return Timing(longest, resources, compute, units, bits, stalls, method="estimate", reram_bits=reram_bits)
+
+
+def _stacked(flows: Sequence[Flow], machine: Machine) -> tuple[dict[str, int], int]:
+    """Femtoseconds that a stacked memory is busy with the flows (empty without one), and their bits."""
+    stack = machine.reram_stack
+    moved = [flow for flow in flows if stack is not None and flow.block == stack.name]
+    if stack is None or not moved:
+        return {}, 0
+    busy_fs = sum(stack.transfer_fs(flow.bits_moved) for flow in moved)
+    return {stack.name: busy_fs}, sum(flow.bits_useful for flow in moved)
 
 
 def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:

@@ -44,6 +44,7 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
             op.luts,
             op.rotation,
+            op.rotation is not None and machine.rotation_unit is not None,
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
@@ -58,9 +59,7 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
 
 
-def _out_of_codebooks(
-    problem: Problem, scheme: CodebookScheme, shape: tuple[int, ...], machine: Machine
-) -> Problem:
+def _out_of_codebooks(problem: Problem, scheme: CodebookScheme, shape: tuple[int, ...], machine: Machine) -> Problem:
     problem = replace(problem, codebook_weight_bits=codebook_bits(scheme, shape))
     decoder = machine.codebook_decoder
     if decoder is None:

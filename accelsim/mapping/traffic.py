@@ -101,7 +101,11 @@ def _input_flows(
     flows = [Flow(home.name, name, "read", moved, tilings[0].total(), useful[0], moved)]
     for at, sram in enumerate(used):
         for action, crossed in (("write", at), ("read", at + 1)):
-            count, values, carried_bits = tilings[crossed].total(words(sram, bits)), tilings[crossed].total(), useful[crossed]
+            count, values, carried_bits = (
+                tilings[crossed].total(words(sram, bits)),
+                tilings[crossed].total(),
+                useful[crossed],
+            )
             if operand == "weight" and crossed == len(used):
                 count, values, carried_bits = (kept_reads(each, problem) for each in (count, values, carried_bits))
             carried = (values, carried_bits, count * sram.word_bits)

@@ -45,9 +45,7 @@ class Chain:
     array_gives: str
 
 
-def input_chain(
-    name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack
-) -> Chain:
+def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack) -> Chain:
     """Transfers of an input of `bits` a value from its store; `extra_bits` (a bias) come with the first tile."""
     queues = [f"load_{name}", *(f"move_{name}_{_name(level)}" for level in levels[1:]), "array"]
     transfers, channels = [], []

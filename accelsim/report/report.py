@@ -32,9 +32,11 @@ class Row:
     """Energy of one action of one block on one operand in one op.
 
     `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
-    for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
-    buffer or compute; `part` is die, dram or link. What a DRAM moves has a `read` or `write` row, which
-    bears the bits and the column access energy, an `activate` row and, on the link, an `io` row.
+    for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram, reram
+    (a stacked memory, whatever it is made of), link (between chips), buffer, registers or compute; `part`
+    is die, stack, dram or link. A stacked memory's reads have a `link` row each for the bumps. What a DRAM
+    moves has a `read` or `write` row, which bears the bits and the column access energy, an `activate` row
+    and, on the link, an `io` row.
     """
 
     phase: str
@@ -267,7 +269,7 @@ def totals(
     macs = sum(op.macs for op in ops)
     cycles = sum(op.cycles for op in ops)
     latency = cycles * period_s
-    on_die = [block for block in blocks if block.die == "logic"]
+    on_die = [block for block in blocks if block.die != "dram"]
     area = math.fsum(block.area_mm2 for block in on_die)
     assumed_area = math.fsum(block.area_mm2 for block in on_die if block.area_assumed)
 
@@ -279,7 +281,7 @@ def totals(
         skipped_macs=sum(row.macs for row in infeasible),
         complete=not infeasible,
         energy_pj=energy,
-        energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part == "die"),
+        energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part in ("die", "stack")),
         cycles=cycles,
         latency_s=latency,
         area_mm2=area,

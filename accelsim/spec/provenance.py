@@ -48,7 +48,7 @@ def origins_of(spec: ArchSpec, layer: Layer) -> dict[str, str]:
 def spec_hash(spec: ArchSpec) -> str:
     """SHA-256 (hex) of the resolved spec as canonical JSON: equal specs have equal hashes.
 
-    Keys of `OPTIONAL` that are left out are not in it, so that a spec keeps the hash it had before there were such keys.
+    Keys of `OPTIONAL` that are left out are not in it: a spec keeps the hash it had before there were such keys.
     """
     data = spec.model_dump(mode="json")
     for part in (data, data["technology"], data["array"], *data["memories"], *data["buffers"].values()):
