@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
@@ -31,7 +32,15 @@ def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> lis
     rows += _dram_rows(phase, op, outcome.flows, machine.dram)
     if machine.reram_stack is not None:
         rows += _bump_rows(phase, op, outcome.flows, machine.reram_stack)
-    return rows + [_leakage(phase, op, block, outcome.cycles, machine) for block in machine.blocks()]
+    return rows + leakage_rows(phase, op, outcome.cycles, machine)
+
+
+def leakage_rows(phase: Phase, op: Op, cycles: int, machine: Machine, chips: int = 1) -> list[Row]:
+    """One row a block for what it leaks in so many cycles, on all of some chips."""
+    rows = [_leakage(phase, op, block, cycles, machine) for block in machine.blocks()]
+    if chips == 1:
+        return rows
+    return [replace(row, count=chips * row.count, energy_pj=chips * row.energy_pj) for row in rows]
 
 
 def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Machine) -> OpRow:
@@ -80,10 +89,11 @@ def _search_row(outcome: Outcome, machine: Machine) -> SearchRow | None:
 
 
 def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
-    """Area and leakage of every block, with their sources."""
+    """Area and leakage of every block, those of all chips together, with their sources."""
+    chips = machine.system.chips
     return tuple(
         BlockRow(
-            block.name, block.die, block.area_mm2.value, block.leakage_mw.value, block.area_mm2.source,
+            block.name, block.die, chips * block.area_mm2.value, chips * block.leakage_mw.value, block.area_mm2.source,
             block.leakage_mw.source, block.area_mm2.assumed,
         )
         for block in machine.blocks()

@@ -194,6 +194,37 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
+class WeightRow:
+    """A stored weight, with its bias: where it lives, and its bits there (those of all chips together)."""
+
+    weight: str
+    store: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class StackUse:
+    """The stacked memory of all chips: bits of weights, room, and what writing them once takes (no part of a run).
+
+    `endurance_writes` is None for cells that do not wear out.
+    """
+
+    bits: int
+    capacity_bits: int
+    write_energy_pj: float
+    write_s: float
+    endurance_writes: float | None
+
+
+@dataclass(frozen=True)
+class TierRow:
+    """A tier of a stack: the logic die, or the memory dies of one layer; mm2 of one chip."""
+
+    tier: str
+    area_mm2: float
+
+
+@dataclass(frozen=True)
 class Totals:
     """Sums over the ops that ran. `complete` is False when an op is infeasible: energy and time then
     leave it out, and speeds are of what ran. `assumed_energy_share` is the part of energy_pj on assumed
@@ -219,8 +250,9 @@ class Totals:
 @dataclass(frozen=True)
 class Report:
     """Everything one simulation found. `trace_macs` counts infeasible ops too; `oracle_macs` is None
-    when nothing else could count them. The two peaks are the machine's roofs: MACs per core cycle,
-    and DRAM bytes per core cycle after row misses."""
+    when nothing else could count them. The two peaks are the roofs of all chips: MACs per core cycle,
+    and DRAM bytes per core cycle after row misses. `weights`, `stack` and `tiers` are there for machines
+    with a stacked memory; the footprint of a chip is its largest tier."""
 
     provenance: tuple[tuple[str, str], ...]
     peak_macs_per_cycle: int
@@ -236,6 +268,15 @@ class Report:
     oracle_macs: int | None
     oracle_method: str
     groups: tuple[GroupRow, ...] = ()
+    chips: int = 1
+    weights: tuple[WeightRow, ...] = ()
+    stack: StackUse | None = None
+    tiers: tuple[TierRow, ...] = ()
+
+    @property
+    def footprint_mm2(self) -> float:
+        """What one chip takes of a board, mm2."""
+        return max((row.area_mm2 for row in self.tiers), default=self.totals.area_mm2 / self.chips)
 
     @property
     def mac_check(self) -> str:

@@ -104,6 +104,11 @@ def _chips_are_linked(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("system", "link"), f"missing between {spec.system.chips} chips", "add link")
 
 
+def _chips_run_ops_one_by_one(spec: ArchSpec) -> Iterator[Clash]:
+    if spec.system is not None and spec.system.chips > 1 and spec.mapping.fusion != "none":
+        yield Clash(("mapping", "fusion"), "ops are not fused over several chips", "write none, or system.chips: 1")
+
+
 STACK_RULES: tuple[Rule, ...] = (
     Rule(("technology",), _one_supply),
     Rule(("technology",), _points_hold_the_clock),
@@ -115,4 +120,5 @@ STACK_RULES: tuple[Rule, ...] = (
     Rule(("array", "mapping"), _passes_suit_the_array),
     Rule(("rotation_unit",), _transform_is_a_power_of_two),
     Rule(("system",), _chips_are_linked),
+    Rule(("system", "mapping"), _chips_run_ops_one_by_one),
 )
