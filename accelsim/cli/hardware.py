@@ -11,11 +11,11 @@ import click
 from accelsim.cli.common import arch_overrides, array_text, check_outputs, set_option, show, technology_text, wrote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from accelsim.hardware.block import Cost
-    from collections.abc import Sequence
-
     from accelsim.hardware.dram_interface import Fact
     from accelsim.hardware.machine import Machine
     from accelsim.hardware.reram_stack import ReramStack

@@ -29,7 +29,8 @@ SINGLE = ("provenance", "totals", "peaks", "macs", "system", "stack")
 """Sections whose entries are single values, in the file's order; shown before all others."""
 KEYS = {
     "phases": ("name",), "blocks": ("block",), "groups": ("phase", "name"), "infeasible": ("phase", "op"),
-    "weights": ("weight", "store"), "tiers": ("tier",), "ops": ("phase", "name"), "rows": ("phase", "op", "block", "operand", "action"),
+    "weights": ("weight", "store"), "tiers": ("tier",), "ops": ("phase", "name"),
+    "rows": ("phase", "op", "block", "operand", "action"),
 }  # fmt: skip
 """Sections of several fields an entry, and those that name it."""
 OPTIONAL = ("groups", "weights", "tiers")

@@ -35,7 +35,7 @@ class Technology(SpecModel):
     clock_mhz: Annotated[float, Field(ge=0.001, le=10_000, strict=True)]
     """Core clock, MHz. Report cycles are cycles of this clock."""
     operating_points: tuple[OperatingPoint, ...] = ()
-    """Supply that each clock needs, in ascending order; between two points on a line."""
+    """Supply that each clock needs, in ascending order; between two points on a line. `voltage_v` replaces them."""
 
     @property
     def supply_v(self) -> float:

@@ -8,20 +8,15 @@ from accelsim.spec.clash import Clash, Rule
 from accelsim.spec.models import AdderTreeArray, ArchSpec
 
 
-def _one_supply(spec: ArchSpec) -> Iterator[Clash]:
+def _has_a_supply(spec: ArchSpec) -> Iterator[Clash]:
     technology = spec.technology
     if technology.voltage_v is None and not technology.operating_points:
         yield Clash(("technology", "voltage_v"), "missing", "add voltage_v, or operating_points")
-    if technology.voltage_v is not None and technology.operating_points:
-        fix = "remove voltage_v, or write operating_points: []"
-        yield Clash(
-            ("technology", "voltage_v"), "has a value beside operating_points, of which the clock picks one", fix
-        )
 
 
 def _points_hold_the_clock(spec: ArchSpec) -> Iterator[Clash]:
     points, clock = spec.technology.operating_points, spec.technology.clock_mhz
-    if not points:
+    if not points or spec.technology.voltage_v is not None:
         return
     path = ("technology", "operating_points")
     clocks = [point.clock_mhz for point in points]
@@ -110,7 +105,7 @@ def _chips_run_ops_one_by_one(spec: ArchSpec) -> Iterator[Clash]:
 
 
 STACK_RULES: tuple[Rule, ...] = (
-    Rule(("technology",), _one_supply),
+    Rule(("technology",), _has_a_supply),
     Rule(("technology",), _points_hold_the_clock),
     Rule(("reram_stack",), _dies_fill_tiers),
     Rule(("reram_stack",), _dies_hold_words),

@@ -172,6 +172,8 @@ def test_supply_follows_the_clock() -> None:
         for mhz in (63.5, 174.25, 285.0)
     ]
     assert found == pytest.approx([0.89, (0.89 + 1.40) / 2, 1.40])
+    given = load_arch("reram_logic_55nm", {"arch.technology.clock_mhz": 100.0, "arch.technology.voltage_v": 1.2})
+    assert build_machine(given).process.voltage_v == 1.2
 
 
 def test_a_stack_of_nothing_else_changes_nothing() -> None:

@@ -56,7 +56,7 @@ def test_local_rotation_against_global() -> None:
 
 
 def test_logic_die_is_partly_accounted_for(chip: Machine) -> None:
-    """Published 55.98 mm2 with PLLs, MCU, I/O, 0.43 MB more of SRAM, control and wires; the blocks are 23.3 mm2 of it."""
+    """Published 55.98 mm2 with PLLs, MCU, I/O, 0.43 MB more of SRAM, control and wires; the blocks take 23.3 of it."""
     assert chip.tier_areas_mm2["logic"] == pytest.approx(23.3, abs=0.3)
     assert chip.tier_areas_mm2["reram 1"] == pytest.approx(4 * 5.553)
     assert chip.footprint_mm2 < 55.98
