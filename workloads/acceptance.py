@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from accelsim.decoding.draws import MISS
-from accelsim.decoding.recorded import AcceptanceTrace
+from accelsim.decoding.recorded import AcceptanceTrace, write_acceptance
 from accelsim.errors import user_error
 
 Track = Callable[[range], Iterator[int]]
@@ -57,6 +58,15 @@ class _Reader:
         return found
 
 
+@dataclass(frozen=True)
+class Written:
+    """Tokens that follow a prompt, the target's passes that it took, and the draft tokens accepted in them."""
+
+    tokens: tuple[int, ...]
+    passes: int
+    accepted: int
+
+
 def speculative_text(
     target: torch.nn.Module,
     draft: torch.nn.Module,
@@ -65,7 +75,7 @@ def speculative_text(
     length: int,
     sampling: Sampling,
     generator: torch.Generator,
-) -> list[int]:
+) -> Written:
     """`tokens` tokens that follow a prompt, drafted `length` at a time and accepted or corrected by the target.
 
     Their distribution is the target's own. ValueError for an empty prompt.
@@ -73,13 +83,14 @@ def speculative_text(
     if not prompt:
         raise ValueError("a prompt of at least one token")
     readers = [_Reader(model) for model in (draft, target)]
-    text = list(prompt)
+    text, passes = list(prompt), 0
     while len(text) < len(prompt) + tokens:
         written, guesses = list(text), []
         for _ in range(length):
             guess = sampling.probabilities(readers[0].logits(written, 1)[0])
             written.append(int(torch.multinomial(guess, 1, generator=generator)))
             guesses.append(guess)
+        passes += 1
         wanted = sampling.probabilities(readers[1].logits(written, length + 1))
         for step, guess in enumerate(guesses):
             token, right = written[len(text)], wanted[step]
@@ -89,7 +100,20 @@ def speculative_text(
             text.append(token)
         else:
             text.append(int(torch.multinomial(wanted[-1], 1, generator=generator)))
-    return text[len(prompt) : len(prompt) + tokens]
+    made = text[len(prompt) :]
+    return Written(tuple(made[:tokens]), passes, len(made) - passes)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A trace, and how many tokens each of the target's passes emitted while its text was written."""
+
+    trace: AcceptanceTrace
+    tokens_per_pass: float
+
+    def save(self, path: Path) -> None:
+        """Write the trace, whole."""
+        write_acceptance(self.trace, path)
 
 
 def record_acceptance(
@@ -103,11 +127,11 @@ def record_acceptance(
     temperature: float = 1.0,
     seed: int = 0,
     track: Track = iter,
-) -> AcceptanceTrace:
+) -> Recording:
     """The acceptance trace of both models over `tokens` tokens after each prompt, one entry a token.
 
-    The accept probability is that at this temperature, ranks and entropies those at temperature 1. UserError
-    for models of different vocabularies or an empty prompt.
+    The text is drafted `length` tokens at a time. The accept probability is that at this temperature, ranks and
+    entropies are those at temperature 1. UserError for models of different vocabularies or an empty prompt.
     """
     sizes = [int(model.config.vocab_size) for model in (target, draft)]
     if sizes[0] != sizes[1]:
@@ -115,24 +139,27 @@ def record_acceptance(
     if not prompts or not all(prompts):
         raise user_error("prompts", "prompt", "one is empty, or there is none", "give every prompt a token")
     sampling, generator = Sampling(temperature), torch.Generator().manual_seed(seed)
-    parts = []
+    parts, passes, accepted = [], 0, 0
     for number in track(range(len(prompts))):
         prompt = list(prompts[number])
-        text = speculative_text(target, draft, prompt, tokens, length, sampling, generator)
-        parts.append(_recorded(target, draft, prompt, text, sampling))
+        written = speculative_text(target, draft, prompt, tokens, length, sampling, generator)
+        passes, accepted = passes + written.passes, accepted + written.accepted
+        parts.append(_recorded(target, draft, prompt, written.tokens, sampling))
     prompt_ids = np.repeat(np.arange(len(prompts), dtype=np.int32), tokens)
     rank, *numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return AcceptanceTrace(source, prompt_ids, rank.astype(np.int16), *numbers)
+    trace = AcceptanceTrace(source, prompt_ids, rank.astype(np.int16), *numbers)
+    return Recording(trace, (accepted + passes) / passes)
 
 
 def _recorded(
-    target: torch.nn.Module, draft: torch.nn.Module, prompt: list[int], text: list[int], sampling: Sampling
+    target: torch.nn.Module, draft: torch.nn.Module, prompt: list[int], text: Sequence[int], sampling: Sampling
 ) -> tuple[np.ndarray, ...]:
     whole, emitted = [*prompt, *text[:-1]], torch.tensor(text)[:, None]
     wanted, guess = (_Reader(model).logits(whole, len(text)) for model in (target, draft))
     rank = (guess > guess.gather(1, emitted)).sum(dim=1).clamp_max(MISS - 1)
-    both = torch.minimum(sampling.probabilities(wanted), sampling.probabilities(guess))
-    accepted = both.sum(dim=1).clamp_max(1)
+    right, drafted = (sampling.probabilities(logits).gather(1, emitted)[:, 0] for logits in (wanted, guess))
+    # Read at once, the logits round otherwise than token by token: what was emitted may just miss the maximum.
+    accepted = (drafted / right.clamp_min(torch.finfo(torch.float64).tiny)).clamp_max(1)
     return tuple(part.numpy() for part in (rank, accepted, _entropy_bits(wanted), _entropy_bits(guess)))
 
 

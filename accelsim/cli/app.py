@@ -107,10 +107,9 @@ def cli() -> None:
     """What a compressed transformer costs on an accelerator: energy, area, time, and where each goes."""
 
 
-COMMANDS = (
-    simulate, decode, map_, sweep, codesign, diff, area, explain, trace, list_, schema, reproduce, validate,
-)  # fmt: skip
-for command in COMMANDS:
+for command in (
+    simulate, decode, map_, sweep, codesign, diff, area, explain, trace, list_, schema, reproduce, validate
+):  # fmt: skip
     cli.add_command(command)
 
 

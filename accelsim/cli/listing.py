@@ -11,13 +11,14 @@ from accelsim.cli.common import array_text, show
 
 @click.command("list", epilog="\b\nExample:\n  accelsim list")
 def list_() -> None:
-    """Shipped accelerators and workloads by name."""
+    """Shipped accelerators, workloads and language models by name."""
     from rich.text import Text
 
     from accelsim.report.terminal import count_text, table
     from accelsim.spec import load_arch
     from accelsim.spec.locate import shipped_names
     from accelsim.workload import load_trace, shipped_workloads
+    from accelsim.workload.template import shipped_templates
 
     specs = [(name, load_arch(name)) for name in shipped_names()]
     accelerators = [(name, spec.description, array_text(spec)) for name, spec in specs]
@@ -31,6 +32,7 @@ def list_() -> None:
         table("Accelerators", ("name", "description", "array"), accelerators),
         table("Workloads", ("name", "phases", ">ops", ">MACs"), workloads),
         Text("Any matmul is a workload too: matmul:MxKxN, for example matmul:128x768x3072."),
+        Text(f"\nLanguage models for `accelsim decode`: {', '.join(shipped_templates())}"),
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from accelsim.reproduce.apsq import EnergyRow
     from accelsim.reproduce.claims import ClaimRow
+    from accelsim.reproduce.reram_chip.chip import Head
     from accelsim.reproduce.sensitivity import SensitivityRow
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
@@ -27,6 +28,7 @@ Examples:
   accelsim reproduce apsq
   accelsim reproduce apsq --json apsq.json --plot sensitivity.png
   accelsim reproduce gqa-lut --json lut.json
+  accelsim reproduce reram-chip --draft-head uncharged
 
 \b
 exact       the simulator's own counts
@@ -35,22 +37,34 @@ free order  exact counts, each op's loop order chosen for least energy"""
 
 
 @click.command(epilog=EPILOG)
-@click.argument("paper", type=click.Choice(("apsq", "gqa-lut")))
+@click.argument("paper", type=click.Choice(("apsq", "gqa-lut", "reram-chip")))
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save every table.")
 @click.option(
     "--plot", "plot_path", type=click.Path(path_type=Path), metavar="F.png|svg|pdf", help="Sensitivity (apsq)."
 )
-def reproduce(paper: str, json_path: Path | None, plot_path: Path | None) -> None:
+@click.option(
+    "--draft-head",
+    type=click.Choice(("dram", "uncharged")),
+    help="Where the draft's head is (reram-chip).  [default: dram]",
+)
+def reproduce(paper: str, json_path: Path | None, plot_path: Path | None, draft_head: Head | None) -> None:
     """What PAPER claims, beside what comes out of the simulator, with every assumption."""
     check_outputs(((json_path, (".json",)), (plot_path, PLOT_SUFFIXES)))
     from accelsim.report.files import write_whole
 
+    if paper != "apsq" and plot_path is not None:
+        raise user_error("command line", "--plot", f"{paper} has no picture", "leave it out, or reproduce apsq")
+    if paper != "reram-chip" and draft_head is not None:
+        fix = "leave it out, or reproduce reram-chip"
+        raise user_error("command line", "--draft-head", f"{paper} drafts nothing", fix)
     if paper == "gqa-lut":
-        if plot_path is not None:
-            raise user_error("command line", "--plot", "gqa-lut has no picture", "leave it out, or reproduce apsq")
         from accelsim.cli.reproducing_lut import reproduce_gqa_lut
 
         tables = reproduce_gqa_lut()
+    elif paper == "reram-chip":
+        from accelsim.cli.reproducing_reram import reproduce_reram_chip
+
+        tables = reproduce_reram_chip(draft_head or "dram")
     else:
         tables = _reproduce_apsq(plot_path)
     if json_path is not None:

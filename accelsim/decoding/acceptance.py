@@ -91,8 +91,9 @@ class Runs(Acceptance):
 class Recorded(Acceptance):
     """Positions as recorded, prompts in an order drawn by the seed and again from the start when they run out.
 
-    Under `greedy` the rank recorded says what is accepted; otherwise the first candidate is accepted
-    with its recorded probability, drawn anew, and no other candidate is.
+    Under `greedy` the draft proposes its likeliest candidates and the recorded rank says which one is right (trees;
+    of text sampled from the target too). Otherwise it samples one, which is accepted with the recorded
+    probability, drawn anew.
     """
 
     trace: AcceptanceTrace
@@ -101,8 +102,9 @@ class Recorded(Acceptance):
     def draw(self, tokens: int, seed: int) -> Draws:
         rng = np.random.default_rng(seed)
         order: list[NDArray[np.int64]] = []
-        while sum(map(len, order)) < tokens:
-            order += [self._rows()[i] for i in rng.permutation(len(self._rows()))]
+        rows = self._rows()
+        for _ in range(-(-tokens // len(self.trace))):
+            order += [rows[i] for i in rng.permutation(len(rows))]
         chosen = np.concatenate(order)[:tokens]
         if self.greedy:
             rank = self.trace.rank[chosen]

@@ -89,8 +89,16 @@ class PassCosts:
 def at(points: NDArray[np.int64], table: Floats, where: float) -> Floats:
     """Rows of `table` (points, 8) interpolated at `where`, extended along the nearest segment beyond the ends."""
     if len(points) == 1:
-        return table[0]
+        only: Floats = table[0]
+        return only
     upper = min(max(int(np.searchsorted(points, where)), 1), len(points) - 1)
     share = (where - points[upper - 1]) / (points[upper] - points[upper - 1])
     result: Floats = table[upper - 1] + share * (table[upper] - table[upper - 1])
     return result
+
+
+def no_costs(tokens: int, drafts: int) -> PassCosts:
+    """Passes of up to `tokens` tokens beside up to `drafts` draft steps that cost nothing: only their number counts."""
+    start, width = np.zeros(1, np.int64), len(COLUMNS)
+    verify, together = np.zeros((tokens, 1, width)), np.zeros((tokens, drafts, 1, width))
+    return PassCosts(start, np.zeros((1, width)), verify, together, start, np.zeros((1, width)), 0.0)

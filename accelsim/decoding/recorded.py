@@ -6,9 +6,11 @@ A gzip CSV. The first line names the version and where the numbers come from; th
     prompt,rank,accept_probability,target_entropy_bits,draft_entropy_bits
     0,0,0.9312,0.411,0.532
 
-With p the draft's and q the target's distribution on the true text so far: `rank` is how many tokens p holds
-likelier than the emitted one, `accept_probability` min(1, q / p) of a token that the draft samples, in the mean over
-its samples (the sum over tokens of min(p, q)), at the temperature that was sampled with.
+With q the draft's and p the target's distribution on the true text so far and x the token emitted there: `rank`
+is how many tokens q holds likelier than x, and `accept_probability` min(1, q(x) / p(x)) at the temperature that was
+sampled with. That is the chance that a draft of this position was accepted, given the text: x is emitted with p(x),
+by way of an accepted draft with min(p(x), q(x)) (arXiv 2211.17192, A.1). Given the text, what happens at one position
+says nothing about another, so drawing every position by itself replays whatever drafts a chain, exactly.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ def _row(line: str) -> tuple[float, ...] | str:
         return f"{line[:60]!r} is not five numbers"
     if len(values) != len(COLUMNS) or not all(map(math.isfinite, values)):
         return f"{line[:60]!r} is not five numbers"
-    prompt, rank, probability, *entropies = values
+    prompt, rank, probability = values[:3]
     if min(values) < 0 or prompt % 1 or rank % 1 or rank >= 2**15 or prompt >= 2**31:
         return f"{line[:60]!r}: prompt and rank are whole numbers, and nothing is negative"
     return values if probability <= 1 else f"an accept probability of {probability}"

@@ -147,8 +147,8 @@ def _length(kind: int, length: int, most: int, limit_bits: float, entropy: Float
 
 @numba.njit(cache=True)
 def _segment(points: Ints, where: int) -> int:
-    upper = np.searchsorted(points, where)
-    return min(max(upper, 1), points.size - 1)
+    upper = int(np.searchsorted(points, where))
+    return min(max(upper, 1), int(points.size) - 1)
 
 
 @numba.njit(cache=True)

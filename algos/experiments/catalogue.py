@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from algos.experiments import (
+    acceptance_byte_lm,
     apsq_tuned,
     block_vq_lm,
     block_vq_trained,
@@ -37,6 +38,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "block_vq_qat_lm": Experiment(block_vq_trained.run, "the same, trained (20 CPU-minutes)"),
     "rotation_kv_lm": Experiment(
         rotation_kv_lm.run, "cached keys and values in 8 to 2 bits, rotated or not (6 CPU-minutes)"
+    ),
+    "acceptance_byte_lm": Experiment(
+        acceptance_byte_lm.run, "acceptance of the byte-level model's draft by its target (4 CPU-minutes)"
     ),
     "rotation_lm": Experiment(rotation_lm.run, "W8A8 to W4A4 of the byte-level model, rotated or not (15 CPU-minutes)"),
 }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
+
+WeightStore = Literal["dram", "stack", "nowhere"]
 
 FS_PER_NS = 10**6
 FS_PER_US = 10**9
@@ -48,12 +51,14 @@ class StackedMemory:
 @dataclass(frozen=True)
 class System:
     """`chips` alike, and each one's `stacked` memory. It holds the weights whose owner and name match a pattern of
-    `in_stack`, such as `draft/*.layers.*`, in equal shares; all others are in DRAM."""
+    `in_stack`, such as `draft/*.layers.*`, in equal shares; all others are in DRAM. Reading weights that match
+    `uncharged` takes no time and no energy, and is no bits: for comparisons with numbers that leave them out."""
 
     chips: int = 1
     link: Link | None = None
     stacked: StackedMemory | None = None
     in_stack: tuple[str, ...] = ()
+    uncharged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chips > 1 and self.link is None:
@@ -61,9 +66,13 @@ class System:
         if self.in_stack and self.stacked is None:
             raise ValueError("weights for a stacked memory, and there is none")
 
-    def stacks(self, owner: str, weight: str) -> bool:
-        """Whether a weight is in the stacked memory."""
-        return any(fnmatchcase(f"{owner}/{weight}", pattern) for pattern in self.in_stack)
+    def store(self, owner: str, weight: str) -> WeightStore:
+        """Where a weight is read from."""
+        name = f"{owner}/{weight}"
+        for patterns, store in ((self.uncharged, "nowhere"), (self.in_stack, "stack")):
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
+                return store  # type: ignore[return-value]
+        return "dram"
 
 
 ONE_CHIP = System()

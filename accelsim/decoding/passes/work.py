@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from accelsim.charge import flow_pj
-from accelsim.decoding.passes.system import ONE_CHIP, System
+from accelsim.decoding.passes.system import ONE_CHIP, StackedMemory, System, WeightStore
 from accelsim.errors import UserError, user_error
 from accelsim.execute import Outcome
 from accelsim.hardware.machine import Machine
@@ -72,7 +72,7 @@ class PassLowering:
     machine: Machine
     outcomes: Outcomes
     system: System = ONE_CHIP
-    known: dict[tuple[Work, bool], OpCost] = field(default_factory=dict)
+    known: dict[tuple[Work, WeightStore], OpCost] = field(default_factory=dict)
 
     def of(self, trace: Trace, owner: str) -> PassWork:
         """The work of a trace of one phase, whose weights are the `owner`'s (verify or draft). UserError for an op
@@ -85,30 +85,34 @@ class PassLowering:
         return PassWork(tuple(op.name for op in phase.ops), costs, after, self.system.chips)
 
     def _cost(self, op: Op, work: Work, part: ChipTrace, owner: str) -> OpCost:
-        stacked = op.dims.macs > 0 and self.system.stacks(owner, op.inputs[1])
-        if (work, stacked) not in self.known:
+        store = self.system.store(owner, op.inputs[1]) if op.dims.macs else "dram"
+        if (work, store) not in self.known:
             outcome = self.outcomes.of(work, op.name)
             if isinstance(outcome, Infeasible):
                 raise _cannot_run(part.trace, op, outcome, self.machine)
-            self.known[work, stacked] = op_cost(outcome, self.machine, self.system if stacked else ONE_CHIP)
-        cost, gathered = self.known[work, stacked], part.gathered_bits.get(op.id, 0)
+            self.known[work, store] = op_cost(outcome, self.machine, store, self.system.stacked)
+        cost, gathered = self.known[work, store], part.gathered_bits.get(op.id, 0)
         if not gathered or self.system.link is None:
             return cost
         sent_pj = gathered * self.system.link.energy_pj_per_bit
         return replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + sent_pj)
 
 
-def op_cost(outcome: Outcome, machine: Machine, system: System = ONE_CHIP) -> OpCost:
-    """What an op streams, computes and stores within a pass; its weight comes from the system's stacked memory if
-    it has one."""
+def op_cost(
+    outcome: Outcome, machine: Machine, store: WeightStore = "dram", stack: StackedMemory | None = None
+) -> OpCost:
+    """What an op streams, computes and stores within a pass, its weight coming from `store`."""
     room = token_bits(machine) // 2
     flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
-    stacked = [flow for flow in flows if system.stacked and _is_weight(flow, machine)]
-    flows = [flow for flow in flows if flow not in stacked]
+    stacked = () if machine.reram_stack is None else (machine.reram_stack.name,)
+    weights = [flow for flow in flows if flow.operand == "weight" and flow.block in (machine.dram.name, *stacked)]
+    elsewhere = weights if store != "dram" else []
+    flows = [flow for flow in flows if flow not in elsewhere]
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     blocks = {block.name: block for block in machine.blocks()}
-    reram_bits = sum(flow.bits_useful for flow in stacked)
-    reram_pj = reram_bits * system.stacked.energy_pj_per_bit if system.stacked else 0.0
+    reram_bits = sum(flow.bits_useful for flow in elsewhere) if store == "stack" else 0
+    reram_pj = reram_bits * stack.energy_pj_per_bit if stack else 0.0
+    reram_bits += sum(flow.bits_useful for flow in flows if flow.block in stacked)  # placed there by the spec
     return OpCost(
         compute_fs=sum(use.busy_fs for use in outcome.timing.resources if use.name in COMPUTE),
         dram_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "read"),
@@ -117,10 +121,6 @@ def op_cost(outcome: Outcome, machine: Machine, system: System = ONE_CHIP) -> Op
         gather_bits=0,
         energy_pj=math.fsum([reram_pj, *(flow_pj(flow, blocks[flow.block]) for flow in flows)]),
     )
-
-
-def _is_weight(flow: Flow, machine: Machine) -> bool:
-    return flow.block == machine.dram.name and flow.operand == "weight"
 
 
 def kept(flow: Flow, machine: Machine, room_bits: int) -> bool:

@@ -15,7 +15,8 @@ class Policy:
     """`serial`: drafts before the pass when nothing is pending. `concurrent`: drafts beside every pass.
 
     `short` is the serial draft's length where both happen (else `length` rules it). `widths` are the
-    candidates below each node of a tree, by depth, which is drafted serially, a depth a step. Autoregressive decoding does none of it.
+    candidates below each node of a tree, by depth, which is drafted serially, a depth a step.
+    Autoregressive decoding does none of it. ValueError for combinations of these that mean nothing.
     """
 
     name: str

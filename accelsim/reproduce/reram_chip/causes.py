@@ -1,0 +1,58 @@
+"""Why a prediction misses, as far as the published numbers themselves tell, and what was assumed."""
+
+from __future__ import annotations
+
+from accelsim.reproduce.reram_chip.chip import CHIPS, LINK, STACK, Head, WorkingPoint
+from accelsim.reproduce.reram_chip.decode import OUTPUT, PROMPT
+from accelsim.reproduce.reram_chip.published import PublishedPair
+
+WORTH_A_WORD = 0.03
+"""Deviations from here on get a cause."""
+
+
+def cause_of(pair: PublishedPair, metric: str, deviation: float, fitted: PublishedPair, own_acceptance: bool) -> str:
+    """The likely cause of a prediction's deviation; nothing for a small one."""
+    if abs(deviation) < WORTH_A_WORD:
+        return ""
+    if metric in ("speedup", "saving"):
+        return (
+            "of the base, draft length, tokens a pass and 16-bit MACs are not published: taken as many tokens a pass "
+            "as with parallel drafting, and four 8-bit multipliers a MAC"
+        )
+    if not own_acceptance:
+        return f"the acceptance and draft lengths of {fitted.target}"
+    here, there = (_dram_gb_per_s(each) for each in (pair, fitted))
+    if metric == "tokens_per_s":
+        return f"published bytes x speed imply {here:.2f} GB/s of DRAM here and {there:.2f} on the fitted pair"
+    powers = [each.numbers["mj_per_token"].value * each.numbers["tokens_per_s"].value / 1e3 for each in (pair, fitted)]
+    return (
+        f"published power is {powers[0]:.2f} W here and {powers[1]:.2f} W on the fitted pair; static power and the "
+        "split between DRAM and logic are not published"
+    )
+
+
+def _dram_gb_per_s(pair: PublishedPair) -> float:
+    return pair.numbers["dram_mb_per_token"].value * pair.numbers["tokens_per_s"].value / 1e3
+
+
+def assumptions(point: WorkingPoint, head: Head, peak_gb_per_s: float) -> list[str]:
+    """What the comparison rests on that was not published, one sentence each."""
+    where = "in DRAM at 4 bits" if head == "dram" else "left out: its weights are neither read nor counted"
+    used = point.dram_efficiency * peak_gb_per_s
+    return [
+        "Acceptance is not published: tokens and draft steps of a target pass are inferred per pair from its "
+        "published DRAM and ReRAM MB a token (rows `input`), and acceptance is i.i.d. with those means.",
+        "Draft-then-verify, up to the last step of the ablation, has the same tokens a pass and (to whole lengths) "
+        "the same draft steps as the parallel policy, at an acceptance of its own.",
+        f"Fitted on LLaMA2-7B alone: {point.clock_mhz:g} MHz ({point.voltage_v:.2f} V), the lowest clock within 2 % "
+        f"of the highest one's speed; the DRAM's efficiency, {point.dram_efficiency:.3f} of {CHIPS} x "
+        f"{peak_gb_per_s / CHIPS:g} GB/s (effective {used:.2f} GB/s); its energy, {point.dram_pj_per_bit or 0:.2f} pJ "
+        "a bit, which takes up every other error of energy.",
+        f"Steady decoding, contexts {PROMPT} to {PROMPT + OUTPUT}, prompts not counted; KV cache of 8 bits (16 in the "
+        "base); activations stay on chip.",
+        f"The draft's head is {where}. LLaMA-296M is a guess of its shape.",
+        f"Link between chips: {LINK.bandwidth_gb_per_s:g} GB/s, {LINK.latency_ns:g} ns, {LINK.energy_pj_per_bit:g} "
+        f"pJ a bit; ReRAM latency {STACK.latency_ns:g} ns. The array's shape, its ports and the units' lanes are "
+        "ours; rotations run on the vector lanes.",
+        "The base has 16-bit integers where the paper has BF16, and no rotation.",
+    ]
