@@ -5,6 +5,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 PIP = $(VENV)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS)
 PYTEST = $(VENV)/bin/python -m pytest
+PARALLEL = OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
 
 .PHONY: demo test test-all bench lint traces clean
 
@@ -12,10 +13,10 @@ demo: $(VENV)/.core
 	$(VENV)/bin/accelsim simulate apsq_edge_ws bert_base
 
 test: $(VENV)/.test lint
-	$(PYTEST)
+	$(PARALLEL)
 
 test-all: $(VENV)/.oracles lint
-	$(PYTEST) -m ""
+	$(PARALLEL) -m ""
 
 bench: $(VENV)/.oracles
 	$(PYTEST) tests/benchmarks -s --results tests/benchmarks/results.md

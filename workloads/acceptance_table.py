@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from accelsim.decoding.acceptance import Acceptance, Recorded
 from accelsim.decoding.policies import Policy, make_policy
 from accelsim.decoding.policies.lengths import DraftLength, fixed
-from accelsim.decoding.recorded import AcceptanceTrace
+from accelsim.decoding.recorded import read_acceptance
 from accelsim.decoding.replay import replay
 
 TOKENS = 200_000
@@ -18,12 +19,13 @@ TREES = ((2, 1), (3, 2, 1), (4, 2, 1, 1))
 ENTROPY_BITS = (1.0, 2.0, 3.0)
 
 
-def acceptance_table(trace: AcceptanceTrace, seed: int) -> list[dict[str, str]]:
-    """A row a policy and draft length: the trace replayed over 200,000 tokens, and what i.i.d. acceptance would give.
+def acceptance_table(path: Path, seed: int) -> list[dict[str, str]]:
+    """A row a policy and draft length: a trace file replayed over 200,000 tokens, beside i.i.d. acceptance.
 
     `independent` is (1 - a^(g+1)) / (1 - a) at the trace's mean acceptance a (arXiv 2211.17192, equation 1),
     for the fixed serial drafts that it holds for.
     """
+    trace = read_acceptance(path)
     sampled, by_rank = Recorded(trace), Recorded(trace, greedy=True)
     rows = []
     for length in LENGTHS:

@@ -195,7 +195,7 @@ def parse_template(data: bytes, file: str) -> TraceTemplate:
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        fix = "write it anew with `accelsim trace MODEL --template`"
+        fix = "write it anew: `python -m workloads.ship`, or workloads.registry.template for a model of your own"
         raise user_error(file, "file", "not a template of a language model", fix) from None
     return template
 

@@ -10,7 +10,7 @@ from algos.block_vq.kmeans import cluster, nearest_few
 from algos.quantiser import SMALLEST, round_half_up
 
 CLIP_RATIOS = tuple(1 - 0.05 * step for step in range(12))
-CANDIDATES = 8
+CANDIDATES = 4
 """A block chooses among so many entries in training: the nearest ones of the weight that was fitted."""
 CONFIDENCE = 4.0
 """How far apart the logits of the best and the second entry start in the mean over blocks, in nats.
@@ -24,7 +24,7 @@ class CodebookLinear(torch.nn.Module):
 
     `codebook` (codebooks, entries, block values) holds the entries, in training as real numbers that are
     rounded half up with a straight-through gradient; `logits` decide which of a block's `candidates`, both
-    (codebooks, group, up to 8 candidates), it takes: the largest in eval mode, a straight-through
+    (codebooks, group, up to 4 candidates), it takes: the largest in eval mode, a straight-through
     Gumbel-softmax draw at `temperature` in training (E. Jang et al., arXiv 1611.01144; `noise` scales what is
     drawn), so entries, indices and scales are learned jointly.
     """
@@ -138,12 +138,10 @@ class _Choice(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor, None]:
         entries, candidates, index = ctx.saved_tensors
         (gradient,) = gradients
-        columns = [
-            (gradient * entries.gather(1, index_[..., None].expand_as(gradient))).sum(-1)
-            for index_ in candidates.unbind(-1)
-        ]
+        first = torch.arange(len(entries), device=entries.device)[:, None, None] * entries.shape[1]
+        could = torch.nn.functional.embedding(candidates + first, entries.flatten(0, 1))
         to_entries = torch.zeros_like(entries).scatter_add_(1, index[..., None].expand_as(gradient), gradient)
-        return torch.stack(columns, -1), to_entries, None
+        return (could @ gradient[..., None])[..., 0], to_entries, None
 
 
 def row_scales(weight: torch.Tensor, moment: torch.Tensor, largest: int) -> torch.Tensor:

@@ -29,6 +29,16 @@ def run(run: Run) -> Sequence[Row]:
     return [row for name in TEMPERATURES for row in run.cell(name, partial(_rows, run, name))]
 
 
+def trace_path(name: str) -> Path:
+    """The trace of a way of sampling."""
+    return FOLDER / f"byte_lm_{name}.acceptance.csv.gz"
+
+
+def recorded_table(name: str, seed: int) -> Sequence[Row]:
+    """The rows that the trace file alone gives."""
+    return acceptance_table(trace_path(name), seed)
+
+
 def _rows(run: Run, name: str) -> Sequence[Row]:
     text = stdlib_text.windows(stdlib_text.held_out_text("score"), byte_lm.CONTEXT_BYTES)
     prompts = text[:: len(text) // PROMPTS][:PROMPTS, :PROMPT_BYTES].tolist()
@@ -38,8 +48,8 @@ def _rows(run: Run, name: str) -> Sequence[Row]:
         length=DRAFT_LENGTH, temperature=TEMPERATURES[name], seed=run.seed,
         track=lambda steps: run.track(steps, len(steps), 0),
     )  # fmt: skip
-    recording.save(FOLDER / f"byte_lm_{name}.acceptance.csv.gz")
-    rows = acceptance_table(recording.trace, run.seed)
+    recording.save(trace_path(name))
+    rows = recorded_table(name, run.seed)
     as_recorded = ("vanilla", str(DRAFT_LENGTH))
     return [
         {"text": name, **row, "recorded_tokens_per_pass": _live(row, as_recorded, recording.tokens_per_pass)}

@@ -40,7 +40,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         rotation_kv_lm.run, "cached keys and values in 8 to 2 bits, rotated or not (6 CPU-minutes)"
     ),
     "acceptance_byte_lm": Experiment(
-        acceptance_byte_lm.run, "acceptance of the byte-level model's draft by its target (4 CPU-minutes)"
+        acceptance_byte_lm.run, "acceptance of the byte-level model's draft by its target (2 CPU-minutes)"
     ),
     "rotation_lm": Experiment(rotation_lm.run, "W8A8 to W4A4 of the byte-level model, rotated or not (15 CPU-minutes)"),
 }
