@@ -41,6 +41,8 @@ def test_specs_without_the_new_keys_keep_their_hash(name: str, digest: str) -> N
         ({"arch.reram_stack": None}, "placement[0].store", "the spec has no reram_stack"),
         ({"arch.rotation_unit.points": 48}, "rotation_unit.points", "48 is not a power of two"),
         ({"arch.array.dataflow": "search"}, "placement[0].store", "a search of mappings knows no store"),
+        ({"arch.array.dataflow": "search"}, "array.wide_operands", "does not know passes"),
+        ({"arch.array.dataflow": "search"}, "codebook_decoder.tile_fusion", "does not know fused tiles"),
         ({"arch.codebook_decoder.tile_fusion": "none", "arch.codebook_decoder.fused_share": 0.5},
          "codebook_decoder.fused_share", "has no effect without tile_fusion"),
         ({"arch.system.link": None}, "system.link", "missing between 4 chips"),
