@@ -71,12 +71,13 @@ class _Waits:
             there = self.channels[use.channel].credits
             gives = next((g for q in self.queues for g in q.signals if g.channel == use.channel), None)
             producer = self.channels[use.channel].producer
+            given = self.start if self.channels[use.channel].at_issue else self.finish
             for i, count in enumerate(() if gives is None else gives.count):
                 if there >= need:
                     break
                 there += int(count)
-                if there >= need and self.finish[producer][i] > ready:
-                    ready, cause = self.finish[producer][i], (use.channel, i)
+                if there >= need and given[producer][i] > ready:
+                    ready, cause = given[producer][i], (use.channel, i)
         return ready, cause
 
     def _before(self, resource: str, start: int) -> tuple[int, tuple[str, int] | None]:
