@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from accelsim.execute import Outcome
 from accelsim.hardware.block import Block, Cost
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.registers import RegisterFile
+from accelsim.hardware.reram_stack import ReramStack
 from accelsim.hardware.sram import Sram
+from accelsim.hardware.system import ChipLink
+from accelsim.mapping.array_actions import SLOT_ACTIONS
 from accelsim.mapping.traffic import Flow
 from accelsim.report.report import BlockRow, OpRow, ResourceCycles, Row, SearchRow
 from accelsim.stalls import apportioned
@@ -26,7 +30,17 @@ def energy_rows(phase: Phase, op: Op, outcome: Outcome, machine: Machine) -> lis
     blocks = {block.name: block for block in machine.blocks()}
     rows = [_dynamic(phase, op, flow, blocks[flow.block]) for flow in outcome.flows]
     rows += _dram_rows(phase, op, outcome.flows, machine.dram)
-    return rows + [_leakage(phase, op, block, outcome.cycles, machine) for block in machine.blocks()]
+    if machine.reram_stack is not None:
+        rows += _bump_rows(phase, op, outcome.flows, machine.reram_stack)
+    return rows + leakage_rows(phase, op, outcome.cycles, machine)
+
+
+def leakage_rows(phase: Phase, op: Op, cycles: int, machine: Machine, chips: int = 1) -> list[Row]:
+    """One row a block for what it leaks in so many cycles, on all of some chips."""
+    rows = [_leakage(phase, op, block, cycles, machine) for block in machine.blocks()]
+    if chips == 1:
+        return rows
+    return [replace(row, count=chips * row.count, energy_pj=chips * row.energy_pj) for row in rows]
 
 
 def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Machine) -> OpRow:
@@ -55,7 +69,7 @@ def op_row(phase: Phase, op: Op, outcome: Outcome, rows: list[Row], machine: Mac
         stalls=apportioned(outcome.timing.stalls, outcome.cycles - outcome.timing.compute_cycles),
         prefetch_saved_cycles=outcome.prefetch_saved_cycles,
         # A fused member overlaps with others: what bounds it is checked of its group.
-        lower_bounds=() if outcome.group else lower_bounds(op.dims.macs, outcome.flows, machine, early_bits),
+        lower_bounds=() if outcome.group else lower_bounds(outcome.flows, machine, early_bits),
         group=outcome.group,
         energy_bound_pj=outcome.bound.energy_pj if outcome.bound else 0.0,
         cycles_bound=outcome.bound.cycles if outcome.bound else 0,
@@ -75,10 +89,11 @@ def _search_row(outcome: Outcome, machine: Machine) -> SearchRow | None:
 
 
 def block_rows(machine: Machine) -> tuple[BlockRow, ...]:
-    """Area and leakage of every block, with their sources."""
+    """Area and leakage of every block, those of all chips together, with their sources."""
+    chips = machine.system.chips
     return tuple(
         BlockRow(
-            block.name, block.die, block.area_mm2.value, block.leakage_mw.value, block.area_mm2.source,
+            block.name, block.die, chips * block.area_mm2.value, chips * block.leakage_mw.value, block.area_mm2.source,
             block.leakage_mw.source, block.area_mm2.assumed,
         )
         for block in machine.blocks()
@@ -93,9 +108,11 @@ def energy_pj(flows: Sequence[Flow], cycles: int, machine: Machine) -> float:
 
 
 def flow_pj(flow: Flow, block: Block) -> float:
-    """Energy of a flow, pJ; of a DRAM's with activations and I/O."""
+    """Energy of a flow, pJ; of a DRAM's with activations and I/O, of a stack's with its bumps."""
     if isinstance(block, Dram):
         return block.transfer_pj(flow.count)
+    if isinstance(block, ReramStack):
+        return flow.count * block.energy_pj_per_bit
     return flow.count * block.actions[flow.action].energy_pj.value
 
 
@@ -133,6 +150,18 @@ def _dram_rows(phase: Phase, op: Op, flows: Sequence[Flow], dram: Dram) -> list[
     return rows
 
 
+def _bump_rows(phase: Phase, op: Op, flows: Sequence[Flow], stack: ReramStack) -> list[Row]:
+    """What crosses the bumps, by operand; its bits stand on the `read` rows."""
+    cost = stack.actions["link"].energy_pj
+    return [
+        Row(
+            phase.name, op.name, stack.name, _level(stack), _part(stack), flow.operand, "link", flow.count, 0, 0,
+            flow.count * cost.value, cost.assumed,
+        )
+        for flow in flows if flow.block == stack.name
+    ]  # fmt: skip
+
+
 def _leakage(phase: Phase, op: Op, block: Block, cycles: int, machine: Machine) -> Row:
     return Row(
         phase.name, op.name, block.name, _level(block), _part(block), "", "leakage", cycles, 0, 0,
@@ -149,11 +178,15 @@ def _level(block: Block) -> str:
         return "dram"
     if isinstance(block, RegisterFile):
         return "registers"
+    if isinstance(block, ReramStack):
+        return "reram"
+    if isinstance(block, ChipLink):
+        return "link"
     return "buffer" if isinstance(block, Sram) else "compute"
 
 
 def _part(block: Block) -> str:
-    return "dram" if block.die == "dram" else "die"
+    return "die" if block.die == "logic" else block.die
 
 
 def _scheme(op: Op, outcome: Outcome) -> str:
@@ -166,16 +199,20 @@ def _scheme(op: Op, outcome: Outcome) -> str:
     return name if outcome.psum_visits > 1 else f"{name} inactive"
 
 
-def lower_bounds(
-    macs: int, flows: Sequence[Flow], machine: Machine, early_bits: int = 0
-) -> tuple[tuple[str, int], ...]:
-    """Cycles that the array needs for `macs` at its peak, and the DRAM for the flows' useful bits.
+def lower_bounds(flows: Sequence[Flow], machine: Machine, early_bits: int = 0) -> tuple[tuple[str, int], ...]:
+    """Cycles that the array needs for its MACs at its peak, and the stores for the flows' useful bits.
 
     `early_bits` are prefetched bits that move meanwhile, less those of the flows that moved before.
     """
     dram_bits = early_bits + sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
     dram_fs = math.floor(dram_bits // 8 * machine.dram.fs_per_byte)
-    return (
-        (machine.array.name, -(-macs // machine.peak_macs_per_cycle)),
+    slots = sum(flow.count for flow in flows if flow.block == machine.array.name and flow.action in SLOT_ACTIONS)
+    bounds = (
+        (machine.array.name, -(-slots // machine.peak_macs_per_cycle)),
         (machine.dram.name, dram_fs // machine.period_fs),
     )
+    stack = machine.reram_stack
+    if stack is None:
+        return bounds
+    words = sum(flow.bits_useful for flow in flows if flow.block == stack.name) // stack.word_bits
+    return (*bounds, (stack.name, words // stack.dies * stack.word_fs // machine.period_fs))

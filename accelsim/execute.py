@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from accelsim.errors import did_you_mean
+from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.closed_form import closed_form
@@ -130,11 +131,28 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
         if operations and work.widest_bits > limit:
             lever = f"quantise the tensor or raise {name}.bits"
             return Infeasible(name, work.widest_bits, limit, "operand bits", lever)
+    too_long = _transform_too_long(work, machine)
+    if too_long is not None:
+        return too_long
     too_large = _lut_too_large(work, machine)
     if too_large is not None:
         return too_large
     flows = vector_flows(work, need, machine)
     return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
+
+
+def _transform_too_long(work: VectorProblem, machine: Machine) -> Infeasible | None:
+    """A rotation whose transform, or whose sums, the rotation unit cannot hold."""
+    unit, scheme = machine.rotation_unit, work.rotation
+    if unit is None or scheme is None or not work.on_rotation_unit:
+        return None
+    if scheme.points > unit.points:
+        lever = f"use RotationScheme.two_stage(max_points={unit.points}), or raise {unit.name}.points"
+        return Infeasible(unit.name, scheme.points, unit.points, "points of a transform", lever)
+    if work.widest_bits > unit.adder_bits:
+        lever = f"quantise the tensor or raise {unit.name}.adder_bits"
+        return Infeasible(unit.name, work.widest_bits, unit.adder_bits, "operand bits", lever)
+    return None
 
 
 def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:
@@ -150,9 +168,10 @@ def _lut_too_large(work: VectorProblem, machine: Machine) -> Infeasible | None:
 
 
 def _outcome(flows: tuple[Flow, ...], timing: Timing, machine: Machine, visits: int, nest: Mapping | None) -> Outcome:
-    counted = sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)
-    if counted != timing.dram_bits:
-        raise BrokenInvariant(machine.dram.name, f"instructions move {timing.dram_bits} bits, the counts say {counted}")
+    for store, moved in ((machine.dram, timing.dram_bits), (machine.reram_stack, timing.reram_bits)):
+        counted = 0 if store is None else sum(flow.bits_useful for flow in flows if flow.block == store.name)
+        if store is not None and counted != moved:
+            raise BrokenInvariant(store.name, f"instructions move {moved} bits, the counts say {counted}")
     bound = bound_by(timing)
     cycles = -(-timing.makespan_fs // machine.period_fs)
     return Outcome(flows, timing, cycles, bound, visits, "" if nest is None else str(nest), nest)
@@ -170,6 +189,6 @@ def bound_by(timing: Timing) -> str:
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:
     widest, limit = max(problem.ifmap_bits, problem.weight_bits), machine.array.operand_bits
-    if widest <= limit:
+    if widest <= limit or (isinstance(machine.array, AdderTree) and machine.array.wide_passes):
         return None
     return Infeasible("array", widest, limit, "operand bits", "quantise the operand or raise array.operand_bits")

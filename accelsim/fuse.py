@@ -82,8 +82,7 @@ def judge(
         lever = "none needed: the ops cost less one by one"
         reason = Infeasible("energy", round(fused.energy_pj), round(unfused.energy_pj), "pJ", lever)
         return Verdict(unfused, why_not=reason)
-    macs = sum(work.problem.macs for work in works if isinstance(work, MacWork))
-    bounds = lower_bounds(macs, [flow for member in flows for flow in member], machine)
+    bounds = lower_bounds([flow for member in flows for flow in member], machine)
     return Verdict(unfused, fused, outcomes, bounds)
 
 
@@ -94,6 +93,12 @@ def _unsuited(works: Sequence[Work], machine: Machine) -> Infeasible | None:
         lever = "simulate without mapping.fusion, or give each operand one buffer and leave out memories"
         unit = f"no groups on a machine with memories beside one buffer an operand ({', '.join(others)})"
         return Infeasible("mapping.fusion", 1, 0, unit, lever)
+    if any(isinstance(work, MacWork) and work.problem.weight_home != "dram" for work in works):
+        lever = "simulate without mapping.fusion, or place the weight in dram"
+        return Infeasible("mapping.fusion", 1, 0, "no group with a weight in the stacked memory", lever)
+    if any(isinstance(work, VectorProblem) and work.on_rotation_unit for work in works):
+        lever = "simulate without mapping.fusion"
+        return Infeasible("mapping.fusion", 1, 0, "no group with the rotation unit", lever)
     if isinstance(works[-1], MacWork) and isinstance(machine.array, PeGrid):
         lever = "simulate attention without mapping.fusion, or on an adder_tree or systolic array"
         return Infeasible("mapping.fusion", 1, 0, "no fused attention on a pe_grid", lever)

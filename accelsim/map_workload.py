@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from accelsim.chips import check_one_chip
 from accelsim.hardware.machine import build_machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.closed_form import ClosedForm, closed_form
@@ -33,9 +34,10 @@ def map_workload(
 ) -> tuple[MappingFile, list[MappedOps]]:
     """The mappings by the spec's rules, for a file and op by op; equal work is mapped once.
 
-    UserError when the spec cannot run the trace's psum scheme.
+    UserError when the spec cannot run the trace's psum scheme, or is of several chips.
     """
     machine = build_machine(arch)
+    check_one_chip(machine)
     check_psum_schemes(trace, machine)
     tensors = trace.tensor_by_id()
     names: dict[MacWork, list[str]] = {}

@@ -67,7 +67,12 @@ class Prefetcher:
         """The later op's first weight tile if there is room for it during the earlier one, else nothing."""
         if not (after.stored_weight and isinstance(after.work, MacWork) and isinstance(after.outcome, Outcome)):
             return NO_PREFETCH
-        if after.outcome.nest is None or isinstance(before.outcome, Infeasible) or before.outcome.group:
+        if (
+            after.work.problem.weight_home != "dram"
+            or after.outcome.nest is None
+            or isinstance(before.outcome, Infeasible)
+            or before.outcome.group
+        ):
             return NO_PREFETCH
         memory = entry_memory(after.outcome.nest, self.machine)
         if memory is None:

@@ -1,6 +1,7 @@
 """Why an op took longer than its compute unit needed: every cycle beyond `compute_cycles`, by reason.
 
     dram         waiting for data, or at the end for the last results to leave: bandwidth and latency
+    reram        waiting for a weight out of the stacked memory (only in ops that have one there)
     array busy   waiting for data whose transfer had to wait until computation (or a transfer towards it)
                  gave back a slot (the vector units' slots, in an op without MACs): a further slot would save this time
     buffer port  an instruction that lasts longer than its own compute cycles, since a buffer's port (or
@@ -24,7 +25,7 @@ REASONS = ("dram", "array busy", "buffer port", "dependency")
 COMPUTE = ("array", "units")
 """Resources that compute; a program has one of them."""
 
-DRAM = "dram"
+DRAM, RERAM = "dram", "reram"
 OUTWARDS = ("store", "move_output", "move_out_")
 """How the names of queues begin that take results away from the compute unit."""
 
@@ -35,7 +36,8 @@ NO_STALLS: Stalls = tuple((reason, 0) for reason in REASONS)
 def stalls_fs(timeline: Timeline, compute_fs: int) -> Stalls:
     """Femtoseconds of the makespan beyond `compute_fs` for each of REASONS."""
     unit = next(use for use in timeline.resources if use.name in COMPUTE)
-    waited = dict.fromkeys(REASONS, 0)
+    stacked = {use.name for use in timeline.resources} & {RERAM}
+    waited = dict.fromkeys((*REASONS, *stacked), 0)
     waited["buffer port"] = unit.busy_fs - compute_fs
     waited["dram"] = unit.idle_fs
     for stall in timeline.stalls:
@@ -57,7 +59,8 @@ def _reason(stall: Stall, timeline: Timeline) -> str:
         return "dependency"
     if channel.credits:
         return "array busy"
-    return "dram" if DRAM in queues[channel.producer].resources else "buffer port"
+    stores = [name for name in (DRAM, RERAM) if name in queues[channel.producer].resources]
+    return stores[0] if stores else "buffer port"
 
 
 def extrapolated(last: Stalls, before: Stalls, times: int) -> Stalls:

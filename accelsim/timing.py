@@ -31,8 +31,8 @@ from accelsim.program.mac import mac_program, step_loops
 from accelsim.program.prefetch import NO_PREFETCH, Prefetch
 from accelsim.program.program import Program
 from accelsim.program.steps import MAX_STEPS, TooManySteps, trips_of
-from accelsim.program.transfer import dram_bits
-from accelsim.program.vector import vector_program, whole_units
+from accelsim.program.transfer import store_bits
+from accelsim.program.vector import compute_units, vector_program, whole_units
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.stalls import NO_STALLS, Stalls, extrapolated, stalls_fs
 
@@ -64,6 +64,7 @@ class Timing:
     method: Method = "replayed"
     next_bits: int = 0
     preloaded_bits: int = 0
+    reram_bits: int = 0
 
 
 def time_mac(
@@ -109,7 +110,7 @@ def time_vector(
         return _timing(vector.program, prefetch, machine, vector.compute_cycles, vector.port_cycles)
     except OverflowError:
         units = whole_units(problem, work, machine)
-        compute = max(units[machine.vector_unit.name], units[machine.lut_unit.name])
+        compute = max(units[name] for name in compute_units(machine))
         return _estimate(tuple(units.items()), compute, max(units.values()), "units", flows, machine)
 
 
@@ -184,17 +185,28 @@ def _estimate(
     ports = _outer_ports(flows, machine)
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     dram_fs = sum(machine.dram.transfer_fs(flow.bits_moved) for flow in in_dram)
+    reram_fs, reram_bits = _stacked(flows, machine)
     unit_fs = busy * machine.period_fs
-    in_time = max(unit_fs, dram_fs)
+    in_time = max(unit_fs, dram_fs, *reram_fs.values())
     slowest = max([in_time, *ports.values()])
     longest = slowest + 2 * machine.dram.latency_fs
-    busy_fs = {machine.dram.name: dram_fs, unit: unit_fs, **ports}
+    busy_fs = {machine.dram.name: dram_fs, **reram_fs, unit: unit_fs, **ports}
     resources = tuple(ResourceUse(name, fs, longest - fs, 0) for name, fs in busy_fs.items())
     port_fs = unit_fs - compute * machine.period_fs + slowest - in_time
     dram_wait_fs = in_time - unit_fs + 2 * machine.dram.latency_fs
     stalls = (("dram", dram_wait_fs), ("array busy", 0), ("buffer port", port_fs), ("dependency", 0))
     bits = sum(flow.bits_useful for flow in in_dram)
-    return Timing(longest, resources, compute, units, bits, stalls, method="estimate")
+    return Timing(longest, resources, compute, units, bits, stalls, method="estimate", reram_bits=reram_bits)
+
+
+def _stacked(flows: Sequence[Flow], machine: Machine) -> tuple[dict[str, int], int]:
+    """Femtoseconds that a stacked memory is busy with the flows (empty without one), and their bits."""
+    stack = machine.reram_stack
+    moved = [flow for flow in flows if stack is not None and flow.block == stack.name]
+    if stack is None or not moved:
+        return {}, 0
+    busy_fs = sum(stack.transfer_fs(flow.bits_moved) for flow in moved)
+    return {stack.name: busy_fs}, sum(flow.bits_useful for flow in moved)
 
 
 def _outer_ports(flows: Sequence[Flow], machine: Machine) -> dict[str, int]:
@@ -225,12 +237,13 @@ def _timing(
         timeline.resources,
         compute_cycles,
         units,
-        dram_bits(program.queues, machine.dram),
+        store_bits(program.queues, machine.dram),
         stalls_fs(timeline, compute_cycles * machine.period_fs),
         macs,
         lane_macs,
         next_bits=prefetch.next_bits,
         preloaded_bits=prefetch.preloaded_bits(program),
+        reram_bits=store_bits(program.queues, machine.reram_stack),
     )
 
 
@@ -262,4 +275,5 @@ def _repeated(last: Timing, before: Timing, times: int) -> Timing:
         "periodic",
         last.next_bits,
         last.preloaded_bits,
+        more(last.reram_bits, before.reram_bits),
     )

@@ -131,7 +131,7 @@ def array_text(spec: ArchSpec) -> str:
 def technology_text(spec: ArchSpec) -> str:
     """`28 nm, 0.9 V, 500 MHz`."""
     technology = spec.technology
-    return f"{technology.node_nm:g} nm, {technology.voltage_v:g} V, {technology.clock_mhz:g} MHz"
+    return f"{technology.node_nm:g} nm, {technology.supply_v:g} V, {technology.clock_mhz:g} MHz"
 
 
 def show(*parts: RenderableType) -> None:

@@ -21,10 +21,20 @@ def peak_rows(machine: Machine) -> list[tuple[str, str, str]]:
         ("DRAM after row misses", f"{float(FS_PER_NS / per_byte):.4g}", "GB/s"),
         ("DRAM after row misses", f"{bytes_per_cycle:.4g}", "byte / cycle"),
         ("ridge point", f"{macs / bytes_per_cycle:.4g}", "MAC / DRAM byte, above it the array is the limit"),
+        *_stack_rows(machine),
         *((file.name, f"{file.capacity_bits:,}", f"bit in each of {file.pes:,} PEs") for file in machine.registers),
         ("area", f"{machine.total_area_mm2:.4g}", "mm2, without DRAM"),
         ("leakage", f"{sum(machine.leakage_mw.values()):.4g}", "mW, DRAM background included"),
     ]
+
+
+def _stack_rows(machine: Machine) -> list[tuple[str, str, str]]:
+    """Bandwidth and room of a stacked memory, if there is one."""
+    stack = machine.reram_stack
+    if stack is None:
+        return []
+    mib = stack.capacity_bits / (8 * 2**20)
+    return [(stack.name, f"{stack.peak_gb_per_s:.4g}", "GB/s"), (stack.name, f"{mib:,.4g}", "MiB")]
 
 
 def port_rows(machine: Machine) -> list[tuple[str, ...]]:

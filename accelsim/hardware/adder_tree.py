@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.hardware.arithmetic import add_energy_pj, multiply_energy_pj
+from accelsim.hardware.arithmetic import UM2_PER_MM2, add_energy_pj, multiply_area_um2, multiply_energy_pj
 from accelsim.hardware.block import Action, Cost, or_user, total
 from accelsim.hardware.pe_array import PeArray, pe_area_mm2, pe_leakage_mw
 from accelsim.hardware.technology import Process
@@ -19,6 +19,8 @@ class AdderTree(PeArray):
     pci: int
     pco: int
     pipeline_stages: int
+    wide_passes: bool = False
+    """Operands wider than the multipliers take several passes."""
 
     def cycles(self, steps: int) -> int:
         """Cycles of one instruction of `steps` Po x Pci x Pco pieces: one each, and the pipeline once."""
@@ -27,14 +29,22 @@ class AdderTree(PeArray):
         return steps + self.pipeline_stages
 
 
-def build_adder_tree(spec: models.AdderTreeArray, process: Process) -> AdderTree:
-    """The array of a spec, named `array`."""
+def build_adder_tree(spec: models.AdderTreeArray, process: Process, fuses: bool = False) -> AdderTree:
+    """The array of a spec, named `array`; `fuses`: its multipliers also take the sum of two inputs."""
     macs = spec.po * spec.pci * spec.pco
     energy = or_user(spec.mac_energy_pj, mac_energy_pj(spec.operand_bits, spec.accumulator_bits, spec.pci, process))
+    actions = {"mac": Action(energy, "mac")}
+    area = pe_area_mm2(spec.operand_bits, macs, process)
+    if spec.wide_operands == "passes":
+        actions["extra_pass"] = Action(energy, "mac")
+    if fuses:
+        wider = sum_multiply_ratio(spec.operand_bits, process)
+        actions["fused_mac"] = Action(energy.scaled(wider, "an input one bit wider", "derived"), "mac")
+        area = total([area, _wider_area_mm2(spec.operand_bits, macs, process)], "with inputs one bit wider")
     return AdderTree(
         name="array",
-        actions={"mac": Action(energy, "mac")},
-        area_mm2=or_user(spec.area_mm2, pe_area_mm2(spec.operand_bits, macs, process)),
+        actions=actions,
+        area_mm2=or_user(spec.area_mm2, area),
         leakage_mw=or_user(spec.leakage_mw, pe_leakage_mw(spec.operand_bits, macs, process)),
         dataflow=spec.dataflow,
         operand_bits=spec.operand_bits,
@@ -46,7 +56,21 @@ def build_adder_tree(spec: models.AdderTreeArray, process: Process) -> AdderTree
         pci=spec.pci,
         pco=spec.pco,
         pipeline_stages=spec.pipeline_stages,
+        wide_passes=spec.wide_operands == "passes",
     )
+
+
+def sum_multiply_ratio(operand_bits: int, process: Process) -> float:
+    """Energy of multiplying the sum of two operands, over multiplying one."""
+    energies = [multiply_energy_pj(operand_bits + more, operand_bits, process).value for more in (1, 0)]
+    return energies[0] / energies[1]
+
+
+def _wider_area_mm2(operand_bits: int, macs: int, process: Process) -> Cost:
+    """What one bit more of one input adds to the multipliers."""
+    wide, narrow = (multiply_area_um2(operand_bits + more, operand_bits, process) for more in (1, 0))
+    why = f"one bit more in {macs} multipliers"
+    return Cost(wide.value - narrow.value, wide.source, wide.confidence).scaled(macs / UM2_PER_MM2, why)
 
 
 def mac_energy_pj(operand_bits: int, accumulator_bits: int, pci: int, process: Process) -> Cost:

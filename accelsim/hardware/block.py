@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 # From the strongest to the weakest; a number that rests on several is as weak as the weakest.
 Confidence = Literal["user", "published", "computed", "third-party", "derived", "assumed"]
-Die = Literal["logic", "dram"]
+Die = Literal["logic", "stack", "dram"]
 
 
 def weakest(confidences: Iterable[Confidence]) -> Confidence:
@@ -68,7 +68,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Block:
-    """A named part with costed actions; `die` says whether its area counts as accelerator area."""
+    """A named part with costed actions; `die` says whether its area counts as accelerator area (logic and stack)."""
 
     name: str
     actions: Mapping[str, Action]

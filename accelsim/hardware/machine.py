@@ -8,16 +8,21 @@ from dataclasses import dataclass, replace
 from accelsim.errors import user_error
 from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
 from accelsim.hardware.block import Block
+from accelsim.hardware.codebook_decoder import CodebookDecoder, build_codebook_decoder
 from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
 from accelsim.hardware.pe_grid import PeGrid, build_pe_grid
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
 from accelsim.hardware.registers import RegisterFile, build_register_files
+from accelsim.hardware.reram_stack import BumpField, ReramStack, build_bump_field, build_reram_stack
+from accelsim.hardware.rotation_unit import RotationUnit, build_rotation_unit
 from accelsim.hardware.sram import OperandName, Sram, build_sram
+from accelsim.hardware.system import ONE_CHIP, ChipSystem, build_system
 from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
 from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
 from accelsim.spec import models
+from accelsim.spec.stacked import PlacementRule
 
 FS_PER_US = 1_000_000_000
 _OPERANDS: dict[str, OperandName] = {"ifmap": "ifmap", "weight": "weight", "psum": "output"}
@@ -48,11 +53,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Machine:
-    """package -> dram, die -> core -> memories and compute. Built by `build_machine`, never changed.
+    """package -> dram, stack, die -> core -> memories and compute. Built by `build_machine`, never changed.
 
     `memories` are all on-chip memories, outermost first. Those that hold an operand are its chain:
     the way its values go between DRAM and the array, unless a mapping passes one by. `registers` are
-    the files in the array's PEs, of which an operand has one or none.
+    the files in the array's PEs, of which an operand has one or none. Of a `system` of several chips this
+    is one chip; `placement` says which weights are in the stack.
     """
 
     name: str
@@ -65,11 +71,20 @@ class Machine:
     dram: Dram
     root: Node
     registers: tuple[RegisterFile, ...] = ()
+    reram_stack: ReramStack | None = None
+    bump_field: BumpField | None = None
+    rotation_unit: RotationUnit | None = None
+    codebook_decoder: CodebookDecoder | None = None
+    system: ChipSystem = ONE_CHIP
+    placement: tuple[PlacementRule, ...] = ()
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
-        engine = () if self.psum_engine is None else (self.psum_engine,)
-        return (self.array, *self.registers, *self.memories, *engine, self.lut_unit, self.vector_unit, self.dram)
+        near = (self.psum_engine, self.codebook_decoder)
+        far = (self.rotation_unit, self.bump_field, self.system.link, self.reram_stack)
+        inner, outer = ([block for block in some if block is not None] for some in (near, far))
+        units = (*inner, self.lut_unit, self.vector_unit, *outer)
+        return (self.array, *self.registers, *self.memories, *units, self.dram)
 
     def block(self, name: str) -> Block:
         """The block called `name`; ValueError with the names there are."""
@@ -121,13 +136,26 @@ class Machine:
 
     @property
     def area_mm2(self) -> dict[str, float]:
-        """Area by block, mm2, DRAM die (0 by definition) left out."""
-        return {block.name: block.area_mm2.value for block in self.blocks() if block.die == "logic"}
+        """Area by block of one chip, mm2: logic die and stacked dies, DRAM die (0 by definition) left out."""
+        return {block.name: block.area_mm2.value for block in self.blocks() if block.die != "dram"}
 
     @property
     def total_area_mm2(self) -> float:
-        """Accelerator area, mm2, without DRAM."""
+        """Accelerator area of one chip, mm2, without DRAM: all its dies."""
         return math.fsum(self.area_mm2.values())
+
+    @property
+    def tier_areas_mm2(self) -> dict[str, float]:
+        """Area by tier of one chip, mm2: `logic`, then the tiers of stacked dies from the logic upwards."""
+        logic = math.fsum(block.area_mm2.value for block in self.blocks() if block.die == "logic")
+        stack = self.reram_stack
+        above = {} if stack is None else {f"{stack.name} {n + 1}": stack.tier_area_mm2 for n in range(stack.tiers)}
+        return {"logic": logic} | above
+
+    @property
+    def footprint_mm2(self) -> float:
+        """What one chip takes of a board, mm2: its largest tier."""
+        return max(self.tier_areas_mm2.values())
 
     @property
     def leakage_mw(self) -> dict[str, float]:
@@ -154,7 +182,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     where = where or spec.name
     process = build_process(spec.technology, where)
     _check_psum_engine(spec, where)
-    array = _build_array(spec.array, process)
+    array = _build_array(spec, process)
     engine = None
     if spec.psum_engine is not None:
         engine = build_psum_engine(spec.psum_engine, array.accumulator_bits, array.outputs_per_cycle, process)
@@ -163,19 +191,43 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     vector = build_vector_unit(spec.vector_unit, process)
     dram = build_dram(spec.dram, where)
     registers = build_register_files(spec.array, process) if isinstance(spec.array, models.PeGridArray) else ()
-    on_core = [*memories, array, *registers, *([] if engine is None else [engine]), lut, vector]
-    core = Node("core", children=tuple(Node(block.name, block=block) for block in on_core))
+    stack, bumps, rotation, decoder = _build_optional(spec, array, process, where)
+    core_blocks: list[Block] = [*memories, array, *registers, lut, vector]
+    core_blocks += [block for block in (engine, rotation, decoder) if block is not None]
+    core = Node("core", children=tuple(Node(block.name, block=block) for block in core_blocks))
     die = Node("die", children=(core,), process=process)
-    root = Node("package", children=(Node("dram", block=dram), die))
-    return Machine(spec.name, process, array, memories, engine, lut, vector, dram, root, registers)
+    root = Node("package", children=(Node("dram", block=dram), *_stack_nodes(stack, bumps), die))
+    return Machine(
+        spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
+        decoder, build_system(spec.system), spec.placement,
+    )  # fmt: skip
 
 
-def _build_array(spec: models.AdderTreeArray | models.SystolicArray | models.PeGridArray, process: Process) -> Array:
-    if isinstance(spec, models.AdderTreeArray):
-        return build_adder_tree(spec, process)
-    if isinstance(spec, models.SystolicArray):
-        return build_systolic(spec, process)
-    return build_pe_grid(spec, process)
+def _build_optional(
+    spec: models.ArchSpec, array: Array, process: Process, where: str
+) -> tuple[ReramStack | None, BumpField | None, RotationUnit | None, CodebookDecoder | None]:
+    stack = bumps = rotation = decoder = None
+    if spec.reram_stack is not None:
+        stack = build_reram_stack(spec.reram_stack, process, where)
+        bumps = build_bump_field(spec.reram_stack, process)
+    if spec.rotation_unit is not None:
+        rotation = build_rotation_unit(spec.rotation_unit, process)
+    if spec.codebook_decoder is not None:
+        decoder = build_codebook_decoder(spec.codebook_decoder, array.operand_bits, process)
+    return stack, bumps, rotation, decoder
+
+
+def _stack_nodes(stack: ReramStack | None, bumps: BumpField | None) -> tuple[Node, ...]:
+    return tuple(Node(block.name, block=block) for block in (stack, bumps) if block is not None)
+
+
+def _build_array(spec: models.ArchSpec, process: Process) -> Array:
+    array, decoder = spec.array, spec.codebook_decoder
+    if isinstance(array, models.AdderTreeArray):
+        return build_adder_tree(array, process, fuses=decoder is not None and decoder.tile_fusion == "pairs")
+    if isinstance(array, models.SystolicArray):
+        return build_systolic(array, process)
+    return build_pe_grid(array, process)
 
 
 def _build_memories(spec: models.ArchSpec, process: Process) -> tuple[Sram, ...]:

@@ -1,7 +1,7 @@
 """An on-chip SRAM: the buffer of one operand, or a memory that several share.
 
-Energies are those of the whole capacity as one bank, H-tree included: an upper bound for a buffer
-that is cut into smaller banks. A user who knows the banks gives the energies in the spec.
+Energies are those of one bank, H-tree included. Left out, the whole capacity is one: an upper bound for a
+buffer that is cut into smaller banks. Wires between banks are not counted.
 """
 
 from __future__ import annotations
@@ -67,16 +67,20 @@ class Sram(Block):
 def build_sram(name: str, spec: models.Buffer, holds: tuple[OperandName, ...], process: Process) -> Sram:
     """The buffer `name` of a spec; energies per access, area mm2, leakage mW from CACTI 7 or the user."""
     kib, word = spec.capacity_kib, spec.word_bits
+    bank_kib, banks = kib / spec.banks, spec.banks
     given = {"read": spec.read_energy_pj_per_bit, "write": spec.write_energy_pj_per_bit}
     actions = {}
     for kind in ("read", "write"):
         per_bit = given[kind]
         per_access = None if per_bit is None else per_bit * word
-        actions[kind] = Action(or_user(per_access, sram_table.access_energy_pj(kind, kib, word, process)), "access")
+        actions[kind] = Action(
+            or_user(per_access, sram_table.access_energy_pj(kind, bank_kib, word, process)), "access"
+        )
+    bank_area = sram_table.area_mm2(bank_kib, word, process)
     return Sram(
         name=name,
         actions=actions,
-        area_mm2=or_user(spec.area_mm2, sram_table.area_mm2(kib, word, process)),
+        area_mm2=or_user(spec.area_mm2, bank_area if banks == 1 else bank_area.scaled(banks, f"x {banks} banks")),
         leakage_mw=or_user(spec.leakage_mw, sram_leakage_mw(kib)),
         holds=holds,
         capacity_bits=round(kib * BITS_PER_KIB),

@@ -10,16 +10,19 @@ from typing import cast, get_args
 
 from accelsim.hardware.block import Confidence, Cost
 
+Line = Mapping[str, str]
+"""A row, cells as text by column."""
+
 
 @cache
-def rows(table: str) -> tuple[Mapping[str, str], ...]:
+def rows(table: str) -> tuple[Line, ...]:
     """All rows of `data/<table>.csv`, cells as text, in file order."""
     path = resources.files("accelsim.hardware") / "data" / f"{table}.csv"
     return tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 @cache
-def row(table: str, key: str, value: str) -> Mapping[str, str]:
+def row(table: str, key: str, value: str) -> Line:
     """The only row whose `key` cell is `value`; ValueError if there is none or more than one."""
     found = [line for line in rows(table) if line[key] == value]
     if len(found) != 1:
@@ -27,7 +30,7 @@ def row(table: str, key: str, value: str) -> Mapping[str, str]:
     return found[0]
 
 
-def cost(line: Mapping[str, str], column: str) -> Cost:
+def cost(line: Line, column: str) -> Cost:
     """A cell as a cost; `<column>_confidence` overrides the row's `confidence` where it exists."""
     return Cost(float(line[column]), line["source"], confidence(line.get(f"{column}_confidence") or line["confidence"]))
 

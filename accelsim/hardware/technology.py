@@ -55,10 +55,11 @@ def build_process(spec: models.Technology, where: str) -> Process:
         found = f"no scaling data for {spec.node_nm:g} nm"
         raise UserError([Fault(where, 0, 0, "technology.node_nm", found, f"use {nodes[0]:g} to {nodes[-1]:g} nm")])
     lowest, highest = voltage_range(spec.node_nm)
-    if not lowest <= spec.voltage_v <= highest:
-        found = f"{spec.voltage_v:g} V is outside the energy fit of {spec.node_nm:g} nm"
+    voltage_v = spec.supply_v
+    if not lowest <= voltage_v <= highest:
+        found = f"{voltage_v:g} V is outside the energy fit of {spec.node_nm:g} nm"
         raise UserError([Fault(where, 0, 0, "technology.voltage_v", found, f"use {lowest:.2f} to {highest:.2f} V")])
-    return Process(spec.node_nm, spec.voltage_v, spec.clock_mhz)
+    return Process(spec.node_nm, voltage_v, spec.clock_mhz)
 
 
 def energy_factor(from_nm: float, from_v: float, to_nm: float, to_v: float) -> float:

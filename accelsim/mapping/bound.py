@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.sram import Width, packed_bits
+from accelsim.mapping.array_actions import array_actions, issued_share
 from accelsim.mapping.count import tiling
 from accelsim.mapping.placement import Spill
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
@@ -43,24 +44,44 @@ def op_bound(problem: Problem, machine: Machine, spill: Spill = "through") -> Op
         "output": problem.ofmap_bits,
     }
     values = {operand: tiling(problem, operand, ()).once() for operand in OPERANDS}
-    compulsory = sum(packed_bits(values[operand], bits[operand]) for operand in OPERANDS)
-    dram_bits = max(compulsory, _pebble_bits(problem, machine)) + problem.bias_values * problem.bias_bits
+    once = {operand: packed_bits(values[operand], bits[operand]) for operand in OPERANDS}
+    bias_bits = problem.bias_values * problem.bias_bits
+    if problem.weight_home == "dram":
+        dram_bits, stack_fs, stack_pj = max(sum(once.values()), _pebble_bits(problem, machine)) + bias_bits, 0.0, 0.0
+    else:
+        dram_bits = once["ifmap"] + once["output"]
+        stack_fs, stack_pj = _from_stack(once["weight"] + bias_bits, machine)
     dram_fs = float(dram_bits * machine.dram.fs_per_byte / 8)
-    latency_fs = max(problem.macs / machine.peak_macs_per_cycle * machine.period_fs, dram_fs)
-    energy = problem.macs * machine.array.actions["mac"].energy_pj.value + dram_bits * machine.dram.pj_per_bit.value
+    slots = float(problem.macs * issued_share(problem, machine.array))
+    latency_fs = max(slots / machine.peak_macs_per_cycle * machine.period_fs, dram_fs, stack_fs)
+    compute_pj = sum(
+        count * machine.array.actions[name].energy_pj.value
+        for name, count in array_actions(problem, machine.array) if count
+    )  # fmt: skip
+    energy = compute_pj + dram_bits * machine.dram.pj_per_bit.value + stack_pj
     for operand in OPERANDS:
         if operand != "output" or spill == "through":
-            energy += _once_pj(operand, values[operand], bits[operand], machine)
+            left = 1 - float(problem.fused_pairs) if operand == "weight" else 1.0
+            energy += _once_pj(operand, values[operand], bits[operand], machine, left)
     energy += math.fsum(block.leakage_mw.value for block in machine.blocks()) * 1e-6 * latency_fs
     return OpBound(energy, math.floor(latency_fs / machine.period_fs), dram_bits)
 
 
-def _once_pj(operand: OperandName, values: int, bits: Width, machine: Machine) -> float:
-    """Every value into the cheapest memory and out of it, its words full."""
+def _from_stack(bits: int, machine: Machine) -> tuple[float, float]:
+    """Time (fs) and energy (pJ) of reading so many bits out of the stacked memory."""
+    stack = machine.reram_stack
+    if stack is None:
+        raise ValueError(f"{machine.name} has no stacked memory")
+    return bits / (stack.word_bits * stack.dies) * stack.word_fs, bits * stack.energy_pj_per_bit
+
+
+def _once_pj(operand: OperandName, values: int, bits: Width, machine: Machine, left: float) -> float:
+    """Every value into the cheapest memory and, but for what tile fusion saves, out of it, its words full."""
     costs = []
     for memory in machine.chain(operand):
         words = values / memory.values_per_word(bits) if bits <= memory.word_bits else memory.accesses(values, bits)
-        costs.append(words * sum(memory.actions[action].energy_pj.value for action in ("read", "write")))
+        read, write = (memory.actions[action].energy_pj.value for action in ("read", "write"))
+        costs.append(words * (read + write) if left == 1 else words * (left * read + write))
     return min(costs)
 
 

@@ -21,6 +21,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Width, packed_bits
 from accelsim.hardware.systolic import Systolic
+from accelsim.mapping.array_actions import issued_share
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
 from accelsim.mapping.nest import Loop, Mapping, Store, chunk_classes, chunk_count
@@ -46,18 +47,30 @@ def closed_form(problem: Problem, mapping: Mapping, machine: Machine) -> ClosedF
     """Cost of one matmul or conv by the formulas above."""
     flows = mac_flows(problem, mapping, machine)
     dynamic_pj = math.fsum(_energy_pj(flow, machine) for flow in flows)
+    stack_fs = _stack_fs(flows, machine)
     dram_bits = sum(flow.bits_moved for flow in flows if flow.block == machine.dram.name)
     fs_per_bit = float(machine.dram.fs_per_byte / 8)
     busy_fs = max(_array_cycles(problem, mapping, machine), _port_cycles(flows, machine)) * machine.period_fs
     edge_fs = _edge_bits(problem, mapping, machine, flows) * fs_per_bit
-    latency_fs = 2 * machine.dram.latency_fs + max(busy_fs + edge_fs, dram_bits * fs_per_bit)
+    latency_fs = 2 * machine.dram.latency_fs + max(busy_fs + edge_fs, dram_bits * fs_per_bit, stack_fs)
     leakage_pj_per_fs = math.fsum(block.leakage_mw.value for block in machine.blocks()) * 1e-6
     return ClosedForm(dynamic_pj + leakage_pj_per_fs * latency_fs, latency_fs)
+
+
+def _stack_fs(flows: Sequence[Flow], machine: Machine) -> float:
+    """Time that the stacked memory needs for its flows."""
+    stack = machine.reram_stack
+    if stack is None:
+        return 0.0
+    moved = sum(flow.bits_moved for flow in flows if flow.block == stack.name)
+    return moved / (stack.word_bits * stack.dies) * stack.word_fs
 
 
 def _energy_pj(flow: Flow, machine: Machine) -> float:
     if flow.block == machine.dram.name:
         return flow.count * machine.dram.pj_per_bit.value
+    if machine.reram_stack is not None and flow.block == machine.reram_stack.name:
+        return flow.count * machine.reram_stack.energy_pj_per_bit
     return flow.count * machine.block(flow.block).actions[flow.action].energy_pj.value
 
 
@@ -72,7 +85,7 @@ def _array_cycles(problem: Problem, mapping: Mapping, machine: Machine) -> float
         math.prod(chunk_count(extent, dim, loops) for dim, extent in problem.extents)
         for loops in (mapping.loops[:depth], mapping.loops)
     )
-    return pieces + steps * array.pipeline_stages
+    return float(pieces * issued_share(problem, array)) + steps * array.pipeline_stages
 
 
 def _memory_depths(mapping: Mapping, machine: Machine) -> list[int]:

@@ -10,6 +10,7 @@ from accelsim.errors import Fault, UserError
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
 from accelsim.mapping.vector import VectorProblem
+from accelsim.mapping.weight_store import placed
 from accelsim.schemes import CodebookScheme, PsumScheme
 from accelsim.workload.trace import ConvDims, MatmulDims, Op, Tensor, Trace, VectorDims
 
@@ -43,15 +44,28 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
             op.luts,
             op.rotation,
+            op.rotation is not None and machine.rotation_unit is not None,
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
     problem = _problem(op.dims, (ifmap.bits, weight.bits, outputs[0].bits), psum, machine)
+    home = placed(op, weight, machine)
+    if home != "dram":
+        problem = replace(problem, weight_home=home)
     if weight.codebook is not None:
-        problem = replace(problem, codebook_weight_bits=codebook_bits(weight.codebook, weight.shape))
+        problem = _out_of_codebooks(problem, weight.codebook, weight.shape, machine)
     if bias:
         problem = replace(problem, bias_values=bias[0].elements, bias_bits=bias[0].bits)
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
+
+
+def _out_of_codebooks(problem: Problem, scheme: CodebookScheme, shape: tuple[int, ...], machine: Machine) -> Problem:
+    problem = replace(problem, codebook_weight_bits=codebook_bits(scheme, shape))
+    decoder = machine.codebook_decoder
+    if decoder is None:
+        return problem
+    pairs = decoder.fused_pairs(scheme, *shape)
+    return replace(problem, fused_pairs=pairs, block_rows=scheme.block_rows, codebook_entries=scheme.entries)
 
 
 def codebook_bits(scheme: CodebookScheme, shape: tuple[int, ...]) -> Fraction:

@@ -21,6 +21,8 @@ accumulator and ofmap from then on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
 from accelsim.hardware.sram import OperandName, Width
 from accelsim.schemes import PsumScheme
@@ -40,7 +42,9 @@ class Problem:
     `batch` dims are relevant to every operand, `shared` dims to all but the weight. `row`, `column`
     and the last of `reduction` are what the array unrolls, unless it is told what to unroll. Widths
     are in bits per value: `weight_bits` where the array multiplies, `stored_weight_bits` in DRAM and
-    memories, where a weight out of codebooks takes less.
+    memories, where a weight out of codebooks takes less. `weight_home` is where the weight lives,
+    `fused_pairs` the pairs of its blocks that share a product, over all blocks (0 to 1/2), of which each
+    has `block_rows` columns of the op's. `codebook_entries` is 0 where nothing is decoded.
     """
 
     extents: Extents
@@ -57,6 +61,10 @@ class Problem:
     bias_values: int = 0
     bias_bits: int = 32
     codebook_weight_bits: Width | None = None
+    weight_home: Literal["dram", "reram"] = "dram"
+    fused_pairs: Fraction = Fraction(0)
+    block_rows: int = 1
+    codebook_entries: int = 0
 
     @property
     def stored_weight_bits(self) -> Width:

@@ -26,12 +26,14 @@ from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram, Width, packed_bits
+from accelsim.mapping.array_actions import array_actions, fused_macs, kept_reads
 from accelsim.mapping.copies import pe_values
 from accelsim.mapping.count import Tiling, tiling
 from accelsim.mapping.nest import Mapping, chunk_classes, chunk_count
 from accelsim.mapping.problem import OperandName, Problem
 from accelsim.mapping.psum_groups import psum_moves, single_moves
 from accelsim.mapping.registers import register_uses
+from accelsim.mapping.weight_store import weight_store
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def mac_flows(problem: Problem, mapping: Mapping, machine: Machine, weight_name:
         *_input_flows(problem, mapping, machine, "weight", weight_name, problem.stored_weight_bits),
         *_output_flows(problem, mapping, machine),
         *_bias_flows(problem, mapping, machine),
-        Flow("array", "", "mac", problem.macs, problem.macs, 0, 0),
+        *(Flow("array", "", name, count, count, 0, 0) for name, count in array_actions(problem, machine.array)),
+        *_decoder_flows(problem, mapping, machine, weight_name),
         *_pass_flows(problem, mapping, machine),
         *_register_flows(problem, mapping, machine, weight_name),
     ]
@@ -90,17 +93,38 @@ def _tilings(problem: Problem, mapping: Mapping, used: Sequence[Sram], operand: 
 def _input_flows(
     problem: Problem, mapping: Mapping, machine: Machine, operand: OperandName, name: str, bits: Width
 ) -> list[Flow]:
-    dram, used = machine.dram, stored_chain(mapping, machine, operand)
+    home = weight_store(problem, machine) if operand == "weight" else machine.dram
+    used = stored_chain(mapping, machine, operand)
     tilings = _tilings(problem, mapping, used, operand)
     useful = [tiles.total(lambda values: packed_bits(values, bits)) for tiles in tilings]
-    moved = tilings[0].total(lambda values: dram.moved_bits(packed_bits(values, bits)))
-    flows = [Flow(dram.name, name, "read", moved, tilings[0].total(), useful[0], moved)]
+    moved = tilings[0].total(lambda values: home.moved_bits(packed_bits(values, bits)))
+    flows = [Flow(home.name, name, "read", moved, tilings[0].total(), useful[0], moved)]
     for at, sram in enumerate(used):
         for action, crossed in (("write", at), ("read", at + 1)):
-            count = tilings[crossed].total(words(sram, bits))
-            carried = (tilings[crossed].total(), useful[crossed], count * sram.word_bits)
+            count, values, carried_bits = (
+                tilings[crossed].total(words(sram, bits)),
+                tilings[crossed].total(),
+                useful[crossed],
+            )
+            if operand == "weight" and crossed == len(used):
+                count, values, carried_bits = (kept_reads(each, problem) for each in (count, values, carried_bits))
+            carried = (values, carried_bits, count * sram.word_bits)
             flows.append(Flow(sram.name, name, action, count, *carried))
     return flows
+
+
+def _decoder_flows(problem: Problem, mapping: Mapping, machine: Machine, name: str) -> list[Flow]:
+    """Every value that the array takes out of a codebook, and the inputs added for pairs of blocks, once for all
+    columns of a block."""
+    decoder = machine.codebook_decoder
+    if decoder is None or not problem.codebook_entries:
+        return []
+    values = kept_reads(array_tiling(problem, mapping, "weight").total(), problem)
+    sums = -(-fused_macs(problem) // problem.block_rows)
+    return [
+        Flow(decoder.name, name, "decode", values, values, 0, 0),
+        Flow(decoder.name, "ifmap", "preadd", sums, sums, 0, 0),
+    ]
 
 
 def words(sram: Sram, bits: Width) -> Callable[[int], int]:
@@ -179,8 +203,8 @@ def _bias_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[Fl
     """
     if not problem.bias_values:
         return []
-    dram, values, bits = machine.dram, problem.bias_values, problem.bias_bits
-    flows = [dram_flow(dram, "bias", "read", values, bits, dram.moved_bits(values * bits))]
+    home, values, bits = weight_store(problem, machine), problem.bias_values, problem.bias_bits
+    flows = [Flow(home.name, "bias", "read", moved := home.moved_bits(values * bits), values, values * bits, moved)]
     for sram in stored_chain(mapping, machine, "weight"):
         accesses = sram.accesses(values, bits)
         flows += [sram_flow(sram, "bias", action, values, accesses, bits) for action in ("write", "read")]

@@ -7,7 +7,8 @@ the textbook definitions, one lane operation for each add, multiply, compare or 
     layernorm  sum, subtract mean, square, accumulate, scale, gain, bias; per row mean, variance, rsqrt (LUT)
     rmsnorm    square, accumulate, scale, gain; per row mean, rsqrt (LUT)
     rope       two multiplies and an add
-    hadamard   the adds of its scheme per row; its scale is part of the requantisation, its signs are free
+    hadamard   the adds of its scheme per row, in the rotation unit where there is one; its scale is part of the
+               requantisation, its signs are free
     upsample   bilinear: 4 multiplies, 3 adds; bicubic: 16 and 15 (per output element)
 """
 
@@ -72,10 +73,13 @@ class VectorProblem:
     luts: tuple[LutScheme, ...] = ()
     """Tables that are loaded for the op; what they load is among the inputs."""
     rotation: RotationScheme | None = None
+    on_rotation_unit: bool = False
 
     @property
     def work(self) -> VectorWork | None:
         """None when no unit of this simulator computes the function; moving data takes no operations."""
+        if self.on_rotation_unit:
+            return VectorWork()
         if self.rotation is not None:
             return VectorWork(vector_per_row=self.rotation.adds)
         return VectorWork() if self.kind in MOVES else WORK.get((self.kind, self.function))
@@ -85,6 +89,11 @@ class VectorProblem:
         elements = self.rows * self.cols
         lanes = elements * work.vector_per_element + self.rows * work.vector_per_row
         return lanes, elements * work.lut_per_element + self.rows * work.lut_per_row
+
+    @property
+    def vectors(self) -> int:
+        """Vectors that the rotation unit rotates."""
+        return self.rows * self.cols // self.rotation.width if self.rotation and self.on_rotation_unit else 0
 
     @property
     def widest_bits(self) -> int:
@@ -111,6 +120,9 @@ def vector_flows(problem: VectorProblem, work: VectorWork, machine: Machine) -> 
     lanes, lookups = problem.operations(work)
     flows.append(Flow(machine.vector_unit.name, "", "operation", lanes, lanes, 0, 0))
     flows.append(Flow(machine.lut_unit.name, "lut", "lookup", lookups, lookups, 0, 0))
+    if machine.rotation_unit is not None and problem.rotation is not None and problem.on_rotation_unit:
+        adds = problem.vectors * problem.rotation.adds
+        flows.append(Flow(machine.rotation_unit.name, "", "add", adds, adds, 0, 0))
     for name, values, bits in problem.outputs:
         for memory in reversed(machine.chain("output")):
             flows += _through(memory, name, values, bits)

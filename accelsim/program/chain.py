@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.dram import Dram
+from accelsim.hardware.reram_stack import ReramStack
 from accelsim.hardware.sram import Width
 from accelsim.mapping.nest import Loop
 from accelsim.mapping.problem import Problem
@@ -44,8 +45,8 @@ class Chain:
     array_gives: str
 
 
-def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int, dram: Dram) -> Chain:
-    """Transfers of an input of `bits` a value; `extra_bits` (a bias) come with the first tile."""
+def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack) -> Chain:
+    """Transfers of an input of `bits` a value from its store; `extra_bits` (a bias) come with the first tile."""
     queues = [f"load_{name}", *(f"move_{name}_{_name(level)}" for level in levels[1:]), "array"]
     transfers, channels = [], []
     for at, level in enumerate(levels):
@@ -57,7 +58,7 @@ def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int
         if at:
             waits.append(TokenUse(f"{name}_full{_suffix(levels, at - 1)}", _firsts(levels, at)))
             signals.append(TokenUse(f"{name}_free{_suffix(levels, at - 1)}", _lasts(levels, at)))
-        source = levels[at - 1].memory if at else dram
+        source = levels[at - 1].memory if at else store
         transfers.append(Transfer(queues[at], sizes, source, level.memory, tuple(waits), tuple(signals)))
         channels.append(Channel(full, queues[at], queues[at + 1]))
         channels.append(Channel(free, queues[at + 1], queues[at], level.tiles.slots))

@@ -1,4 +1,4 @@
-"""A queue of DRAM transfers."""
+"""A queue of transfers from or to DRAM, or out of a stacked memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from accelsim.hardware.dram import Dram
+from accelsim.hardware.reram_stack import ReramStack
 from accelsim.hardware.sram import Sram
 from accelsim.program.program import Ints, Queue, TokenUse
 
@@ -24,24 +25,24 @@ def read_port(buffer: Sram, period_fs: int) -> PortTime:
 
 
 def no_port(bits: int) -> int:
-    """Nothing but the DRAM limits a transfer that no buffer takes part in."""
+    """Nothing but the store limits a transfer that no buffer takes part in."""
     return 0
 
 
 def dma_queue(
     name: str,
     bits: Ints,
-    dram: Dram,
+    store: Dram | ReramStack,
     port: PortTime,
     waits: tuple[TokenUse, ...],
     signals: tuple[TokenUse, ...],
     ports: tuple[str, ...] = (),
 ) -> Queue:
-    """One transfer per entry of `bits`, as slow as the DRAM or the buffer port at its other end.
+    """One transfer per entry of `bits`, as slow as the store or the buffer port at its other end.
 
-    The latency does not hold the DRAM, nor the `ports` held with it; an empty transfer takes no time.
+    The latency does not hold the store, nor the `ports` held with it; an empty transfer takes no time.
     """
     sizes, where = np.unique(bits, return_inverse=True)
-    busy = np.array([max(dram.transfer_fs(int(size)), port(int(size))) for size in sizes], np.int64)[where]
-    latency = np.where(bits > 0, dram.latency_fs, 0).astype(np.int64)
-    return Queue(name, (dram.name, *ports), busy, latency, bits, waits, signals)
+    busy = np.array([max(store.transfer_fs(int(size)), port(int(size))) for size in sizes], np.int64)[where]
+    latency = np.where(bits > 0, store.latency_fs, 0).astype(np.int64)
+    return Queue(name, (store.name, *ports), busy, latency, bits, waits, signals)

@@ -26,6 +26,7 @@ from accelsim.hardware.machine import Array, Machine
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.hardware.sram import Sram, Width
 from accelsim.hardware.systolic import Systolic
+from accelsim.mapping.array_actions import issued_share, kept_reads
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.count import tiling
 from accelsim.mapping.dataflow import spatial_widths
@@ -206,7 +207,8 @@ def _widest(step: Problem, dim: str, inner: Sequence[Loop]) -> int:
 def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int]:
     """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
-        return array.cycles(_pieces(step.problem, inner)), 0
+        issued = issued_share(step.problem, array)
+        return array.cycles(-(-_pieces(step.problem, inner) * issued.numerator // issued.denominator)), 0
     if isinstance(array, PeGrid):
         summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
         return array.cycles(_pieces(step.problem, inner), summed), 0
@@ -278,7 +280,7 @@ def _port_cycles(
         if memory is not None:
             tiles = tiling(step.tiles[operand], operand, below[operand])
             reads = 0 if kept[operand] else tiles.total(words(memory, bits))
-            moved.append((memory, "read", reads))
+            moved.append((memory, "read", kept_reads(reads, problem) if operand == "weight" else reads))
     outputs, psum = tiling(step.tiles["output"], "output", below["output"]), memories["output"]
     if psum is not None:
         again = outputs.again(words(psum, problem.psum.bits))
@@ -295,4 +297,7 @@ def _port_cycles(
     engine = machine.psum_engine
     if engine is not None and problem.psum.is_apsq and visits > 1:
         cycles[engine.name] = engine.cycles(outputs.again() + (outputs.once() if step.leaves != STAYS else 0))
+    if machine.codebook_decoder is not None and problem.codebook_entries:
+        values = 0 if step.keeps_weight else tiling(step.tiles["weight"], "weight", below["weight"]).total()
+        cycles[machine.codebook_decoder.name] = machine.codebook_decoder.cycles(kept_reads(values, problem))
     return cycles

@@ -24,6 +24,7 @@ from accelsim.hardware.machine import Machine
 from accelsim.mapping.nest import Loop, Mapping
 from accelsim.mapping.placement import psum_stores
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
+from accelsim.mapping.weight_store import weight_store
 from accelsim.program.chain import Chain, input_chain, output_chain
 from accelsim.program.duration import ArrayWork, array_work
 from accelsim.program.program import Ints, Program, Queue, Resource, TokenUse
@@ -75,9 +76,10 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     """
     part = array_steps(problem, mapping, machine, outer_trips)
     bias_bits = problem.bias_values * problem.bias_bits
+    home = weight_store(problem, machine)
     chains = (
         input_chain("ifmap", part.levels["ifmap"], problem.ifmap_bits, 0, machine.dram),
-        input_chain("weight", part.levels["weight"], problem.stored_weight_bits, bias_bits, machine.dram),
+        input_chain("weight", part.levels["weight"], problem.stored_weight_bits, bias_bits, home),
         output_chain(problem, part.steps, mapping.array_loops("output"), part.levels["output"], machine.dram),
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:
@@ -87,7 +89,8 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     ports = shared_ports([*inwards, *outwards], machine)
     before, after = ([transfer_queue(transfer, machine, ports) for transfer in way] for way in (inwards, outwards))
     array = _array_queue(part.work.cycles * machine.period_fs, part.tiles, chains)
-    resources = (Resource("dram"), Resource("array"), *ports)
+    stores = dict.fromkeys(("dram", home.name))
+    resources = (*map(Resource, stores), Resource("array"), *ports)
     channels = tuple(channel for chain in chains for channel in chain.channels)
     return MacProgram(Program((*before, array, *after), resources, channels), part.work)
 

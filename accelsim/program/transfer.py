@@ -16,12 +16,13 @@ import numpy as np
 
 from accelsim.hardware.dram import BITS_PER_BYTE, Dram
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.reram_stack import ReramStack
 from accelsim.hardware.sram import Sram
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.program.dma import PortTime, dma_queue, no_port, read_port, write_port
 from accelsim.program.program import Ints, Queue, Resource, TokenUse
 
-End = Dram | Sram | None
+End = Dram | ReramStack | Sram | None
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,17 @@ class Transfer:
         return ports
 
     @property
+    def store(self) -> Dram | ReramStack | None:
+        """The store at one of its ends; None between memories of the chip."""
+        return next((end for end in (self.source, self.target) if isinstance(end, Dram | ReramStack)), None)
+
+    @property
     def is_on_chip(self) -> bool:
-        return not isinstance(self.source, Dram) and not isinstance(self.target, Dram)
+        return self.store is None
 
 
 def shared_ports(transfers: Sequence[Transfer], machine: Machine) -> tuple[Resource, ...]:
     """The ports that transfers between two memories take, each with how many of its transfers it serves at once."""
-    dram_rate = Fraction(machine.period_fs) / machine.dram.fs_per_byte * BITS_PER_BYTE
     rates: dict[str, int] = {}
     fastest: dict[str, Fraction] = {}
     between_memories: set[str] = set()
@@ -61,7 +66,7 @@ def shared_ports(transfers: Sequence[Transfer], machine: Machine) -> tuple[Resou
         ports = transfer.ports()
         if transfer.is_on_chip:
             between_memories.update(ports)
-        fed = min([Fraction(rate) for rate in ports.values()] + ([] if transfer.is_on_chip else [dram_rate]))
+        fed = min([Fraction(rate) for rate in ports.values()] + _store_rate(transfer.store, machine.period_fs))
         rates.update(ports)
         fastest.update({name: max(fastest.get(name, fed), fed) for name in ports})
     return tuple(
@@ -69,14 +74,21 @@ def shared_ports(transfers: Sequence[Transfer], machine: Machine) -> tuple[Resou
     )
 
 
+def _store_rate(store: Dram | ReramStack | None, period_fs: int) -> list[Fraction]:
+    """Bits per core cycle of a store, if there is one."""
+    if isinstance(store, ReramStack):
+        return [Fraction(store.dies * store.word_bits * period_fs, store.word_fs)]
+    return [] if store is None else [Fraction(period_fs) / store.fs_per_byte * BITS_PER_BYTE]
+
+
 def transfer_queue(transfer: Transfer, machine: Machine, resources: Sequence[Resource]) -> Queue:
     """The queue of a transfer, which holds those of its ports that are among `resources`."""
     shared = {resource.name for resource in resources}
     held = tuple(name for name in transfer.ports() if name in shared)
     times = _port_times(transfer, machine.period_fs)
-    if not transfer.is_on_chip:
+    if transfer.store is not None:
         port = times[0] if times else no_port
-        return dma_queue(transfer.name, transfer.bits, machine.dram, port, transfer.waits, transfer.signals, held)
+        return dma_queue(transfer.name, transfer.bits, transfer.store, port, transfer.waits, transfer.signals, held)
     firsts, where = distinct_rows([transfer.bits])
     busy = np.array([max(time(int(transfer.bits[first])) for time in times) for first in firsts], np.int64)[where]
     zero = np.zeros(busy.size, np.int64)
@@ -92,6 +104,6 @@ def _port_times(transfer: Transfer, period_fs: int) -> list[PortTime]:
     return times
 
 
-def dram_bits(queues: Collection[Queue], dram: Dram) -> int:
-    """Bits that the queues move to and from DRAM."""
-    return sum(int(queue.bits.sum()) for queue in queues if dram.name in queue.resources)
+def store_bits(queues: Collection[Queue], store: Dram | ReramStack | None) -> int:
+    """Bits that the queues move to and from a store."""
+    return sum(int(queue.bits.sum()) for queue in queues if store is not None and store.name in queue.resources)

@@ -37,12 +37,14 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
         raise OverflowError(f"{chunks} chunks")
     lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
     loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
-    firsts, which = distinct_rows([lanes, lookups, loaded, stored])
+    vectors = _shares(problem.vectors, chunks)
+    firsts, which = distinct_rows([lanes, lookups, loaded, stored, vectors])
     kinds = [
-        _units(int(lanes[i]), int(lookups[i]), int(loaded[i]), int(stored[i]), machine) for i in firsts
+        _units(problem, int(lanes[i]), int(lookups[i]), int(loaded[i]), int(stored[i]), int(vectors[i]), machine)
+        for i in firsts
     ]  # chunks come in a few sizes
     ports = {name: np.array([kind[name] for kind in kinds], np.int64)[which] for name in kinds[0]}
-    compute = np.maximum(ports[machine.vector_unit.name], ports[machine.lut_unit.name])
+    compute = np.maximum.reduce([ports[name] for name in compute_units(machine)])
     cycles = np.maximum.reduce([*ports.values()])
     if int(cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
@@ -86,15 +88,31 @@ def _pipeline(loaded: Ints, busy_fs: Ints, stored: Ints, machine: Machine) -> Pr
 
 def whole_units(problem: VectorProblem, work: VectorWork, machine: Machine) -> dict[str, int]:
     """Cycles each unit and port needs for a whole op, as one chunk."""
-    return _units(*problem.operations(work), problem.input_bits, problem.output_bits, machine)
+    return _units(problem, *problem.operations(work), problem.input_bits, problem.output_bits, problem.vectors, machine)
 
 
-def _units(lanes: int, lookups: int, loaded_bits: int, stored_bits: int, machine: Machine) -> dict[str, int]:
+def compute_units(machine: Machine) -> tuple[str, ...]:
+    """The units that an op without MACs may keep busy."""
+    units = (machine.vector_unit, machine.lut_unit, machine.rotation_unit)
+    return tuple(unit.name for unit in units if unit is not None)
+
+
+def _units(
+    problem: VectorProblem, lanes: int, lookups: int, loaded_bits: int, stored_bits: int, vectors: int,
+    machine: Machine,
+) -> dict[str, int]:  # fmt: skip
+    rotation = machine.rotation_unit
+    if rotation is None:
+        rotated = {}
+    else:
+        scheme = problem.rotation if problem.on_rotation_unit else None
+        rotated = {rotation.name: 0 if scheme is None else rotation.cycles(scheme, vectors)}
     return {
         f"{machine.ifmap_buffer.name} read": -(-loaded_bits // machine.ifmap_buffer.read_bits_per_cycle),
         f"{machine.psum_buffer.name} write": -(-stored_bits // machine.psum_buffer.write_bits_per_cycle),
         machine.vector_unit.name: machine.vector_unit.cycles(lanes),
         machine.lut_unit.name: machine.lut_unit.cycles(lookups),
+        **rotated,
     }
 
 

@@ -25,15 +25,16 @@ Fields: TypeAlias = dict[str, Scalar]
 Saved: TypeAlias = dict[str, dict[str, Fields]]
 """A report's sections; in each, fields by the entry's name."""
 
-SINGLE = ("provenance", "totals", "peaks", "macs")
+SINGLE = ("provenance", "totals", "peaks", "macs", "system", "stack")
 """Sections whose entries are single values, in the file's order; shown before all others."""
 KEYS = {
     "phases": ("name",), "blocks": ("block",), "groups": ("phase", "name"), "infeasible": ("phase", "op"),
-    "ops": ("phase", "name"), "rows": ("phase", "op", "block", "operand", "action"),
+    "weights": ("weight", "store"), "tiers": ("tier",), "ops": ("phase", "name"),
+    "rows": ("phase", "op", "block", "operand", "action"),
 }  # fmt: skip
 """Sections of several fields an entry, and those that name it."""
-OPTIONAL = ("groups",)
-"""Sections that reports of before fusion lack."""
+OPTIONAL = ("groups", "weights", "tiers")
+"""Sections that reports of before fusion, or of machines without a stacked memory, lack."""
 FIX = "give a report that 'accelsim simulate --json F.json' wrote"
 CSV_COLUMNS = ("section", "name", "only_in", "field", "a", "b", "change", "change_percent")
 

@@ -50,6 +50,12 @@ def to_json(report: Report) -> str:
         "ops": [_op(op) for op in report.ops],
         "rows": [_row(row) for row in report.rows],
     }  # fmt: skip
+    if report.chips > 1:
+        document["system"] = {"chips": report.chips}
+    if report.stack is not None:
+        document["weights"] = [dataclasses.asdict(row) for row in report.weights]
+        document["stack"] = {**dataclasses.asdict(report.stack), "footprint_mm2": report.footprint_mm2}
+        document["tiers"] = [dataclasses.asdict(row) for row in report.tiers]
     parts = [f"{json.dumps(key)}: {_value(value)}" for key, value in document.items()]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 

@@ -54,13 +54,14 @@ def _check_sums(report: Report) -> None:
         raise BrokenInvariant("report", f"ops sum to {by_op} pJ, the total is {totals.energy_pj} pJ")
     if sum(op.cycles for op in report.ops) != totals.cycles:
         raise BrokenInvariant("report", "op cycles do not sum to the total")
-    area = math.fsum(block.area_mm2 for block in report.blocks if block.die == "logic")
+    area = math.fsum(block.area_mm2 for block in report.blocks if block.die != "dram")
     if not math.isclose(area, totals.area_mm2, rel_tol=RELATIVE_TOLERANCE):
         raise BrokenInvariant("report", f"blocks sum to {area} mm2, the total is {totals.area_mm2} mm2")
 
 
 def _check_macs(report: Report) -> None:
-    executed = sum(row.count for row in report.rows if row.action == "mac")
+    each = {"mac": 1, "fused_mac": 2}
+    executed = sum(row.count * each.get(row.action, 0) for row in report.rows)
     skipped = sum(op.macs for op in report.infeasible)
     if executed + skipped != report.totals.macs + skipped or executed + skipped != report.trace_macs:
         raise BrokenInvariant("array", f"{executed} MACs executed, {skipped} skipped, {report.trace_macs} in the trace")
@@ -104,21 +105,22 @@ def _check_bytes(report: Report) -> None:
 
 
 def _check_link(report: Report) -> None:
-    """Every bit that a DRAM reads or writes crosses the link, and nothing else does."""
-    across: dict[tuple[str, str, str], int] = {}
+    """Every bit that a DRAM reads or writes crosses the link, a stack's crosses the bumps, and nothing else does."""
+    across: dict[tuple[str, str, str, str], int] = {}
     for row in report.rows:
-        if row.level == "dram" and row.action in ("read", "write", "io"):
-            key = (row.phase, row.op, row.operand)
-            across[key] = across.get(key, 0) + (row.bits_moved if row.action != "io" else -row.count)
-    for (_, op, operand), bits in across.items():
+        if row.level in ("dram", "reram") and row.action in ("read", "write", "io", "link"):
+            key = (row.phase, row.op, row.operand, row.block)
+            across[key] = across.get(key, 0) + (-row.count if row.action in ("io", "link") else row.bits_moved)
+    for (_, op, operand, block), bits in across.items():
         if bits:
-            raise BrokenInvariant("dram", f"{op}: {bits} bits of {operand} more move than cross the link")
+            raise BrokenInvariant(block, f"{op}: {bits} bits of {operand} more move than cross the link")
 
 
 def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int], order: list[str]) -> None:
     """An operand that comes from DRAM goes from memory to memory; one that leaves passes through as it is."""
-    came, went = (moved.get(("dram", operand, action), 0) for action in ("read", "write"))
-    source, given = "dram", came
+    source = "reram" if ("reram", operand, "read") in moved else "dram"
+    came, went = moved.get((source, operand, "read"), 0), moved.get(("dram", operand, "write"), 0)
+    given = came
     for memory in order:
         taken, read = (moved.get((memory, operand, action), 0) for action in ("write", "read"))
         if went:

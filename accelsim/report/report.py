@@ -32,9 +32,11 @@ class Row:
     """Energy of one action of one block on one operand in one op.
 
     `count` is in the unit the block charges for (port accesses, DRAM bits, MACs, elements, cycles
-    for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram,
-    buffer or compute; `part` is die, dram or link. What a DRAM moves has a `read` or `write` row, which
-    bears the bits and the column access energy, an `activate` row and, on the link, an `io` row.
+    for leakage); `bits_moved` includes the padding of port words and DRAM bursts. `level` is dram, reram
+    (a stacked memory, whatever it is made of), link (between chips), buffer, registers or compute; `part`
+    is die, stack, dram or link. A stacked memory's reads have a `link` row each for the bumps. What a DRAM
+    moves has a `read` or `write` row, which bears the bits and the column access energy, an `activate` row
+    and, on the link, an `io` row.
     """
 
     phase: str
@@ -192,6 +194,37 @@ class GroupRow:
 
 
 @dataclass(frozen=True)
+class WeightRow:
+    """A stored weight, with its bias: where it lives, and its bits there (those of all chips together)."""
+
+    weight: str
+    store: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class StackUse:
+    """The stacked memory of all chips: bits of weights, room, and what writing them once takes (no part of a run).
+
+    `endurance_writes` is None for cells that do not wear out.
+    """
+
+    bits: int
+    capacity_bits: int
+    write_energy_pj: float
+    write_s: float
+    endurance_writes: float | None
+
+
+@dataclass(frozen=True)
+class TierRow:
+    """A tier of a stack: the logic die, or the memory dies of one layer; mm2 of one chip."""
+
+    tier: str
+    area_mm2: float
+
+
+@dataclass(frozen=True)
 class Totals:
     """Sums over the ops that ran. `complete` is False when an op is infeasible: energy and time then
     leave it out, and speeds are of what ran. `assumed_energy_share` is the part of energy_pj on assumed
@@ -217,8 +250,9 @@ class Totals:
 @dataclass(frozen=True)
 class Report:
     """Everything one simulation found. `trace_macs` counts infeasible ops too; `oracle_macs` is None
-    when nothing else could count them. The two peaks are the machine's roofs: MACs per core cycle,
-    and DRAM bytes per core cycle after row misses."""
+    when nothing else could count them. The two peaks are the roofs of all chips: MACs per core cycle,
+    and DRAM bytes per core cycle after row misses. `weights`, `stack` and `tiers` are there for machines
+    with a stacked memory; the footprint of a chip is its largest tier."""
 
     provenance: tuple[tuple[str, str], ...]
     peak_macs_per_cycle: int
@@ -234,6 +268,15 @@ class Report:
     oracle_macs: int | None
     oracle_method: str
     groups: tuple[GroupRow, ...] = ()
+    chips: int = 1
+    weights: tuple[WeightRow, ...] = ()
+    stack: StackUse | None = None
+    tiers: tuple[TierRow, ...] = ()
+
+    @property
+    def footprint_mm2(self) -> float:
+        """What one chip takes of a board, mm2."""
+        return max((row.area_mm2 for row in self.tiers), default=self.totals.area_mm2 / self.chips)
 
     @property
     def mac_check(self) -> str:
@@ -267,7 +310,7 @@ def totals(
     macs = sum(op.macs for op in ops)
     cycles = sum(op.cycles for op in ops)
     latency = cycles * period_s
-    on_die = [block for block in blocks if block.die == "logic"]
+    on_die = [block for block in blocks if block.die != "dram"]
     area = math.fsum(block.area_mm2 for block in on_die)
     assumed_area = math.fsum(block.area_mm2 for block in on_die if block.area_assumed)
 
@@ -279,7 +322,7 @@ def totals(
         skipped_macs=sum(row.macs for row in infeasible),
         complete=not infeasible,
         energy_pj=energy,
-        energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part == "die"),
+        energy_on_chip_pj=math.fsum(row.energy_pj for row in rows if row.part in ("die", "stack")),
         cycles=cycles,
         latency_s=latency,
         area_mm2=area,

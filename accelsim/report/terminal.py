@@ -14,13 +14,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from accelsim.report.report import OpRow, PhaseRow, Report, Row
+from accelsim.report.report import OpRow, PhaseRow, Report, Row, StackUse
 
 ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 OPERANDS = ("ifmap", "weight", "kv", "bias", "codebook", "psum", "ofmap", "compute", "leakage")
 """Columns of the energy table, in the order data flows; operands not named here follow."""
 TOP_OPS = 10
+BITS_PER_MIB = 8 * 2**20
 OP_WIDTH = 38
 BAR_WIDTH = 20
 RULED = box.Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
@@ -32,6 +33,8 @@ def render(report: Report, header: Sequence[tuple[str, str]]) -> RenderableType:
     parts: list[RenderableType] = [_pairs(header), _mac_line(report), Text(), _totals(report)]
     parts += [Text(), _energy_table(report), _block_table(report)]
     parts += [_op_table(report), _bound_table(report), _stall_table(report)]
+    if report.weights:
+        parts.append(_weight_table(report))
     if report.infeasible:
         parts.append(_infeasible(report))
     if report.unknown_ops:
@@ -118,12 +121,35 @@ def _totals(report: Report) -> Table:
         ("energy", f"{energy[0]}, of which on chip {energy[1]}, leakage {energy[2]}"),
         ("time", f"{totals.cycles:,} cycles, {scaled_text(totals.latency_s, TIME_UNITS)}{_prefetched(report)}"),
         *(_speeds(report, of_peak) if totals.complete else [("INCOMPLETE", _incomplete(report))]),
-        ("area", f"{significant(totals.area_mm2)} mm2, without DRAM"),
+        ("area", _area(report)),
         *([("DRAM", _dram(report))] if any(row.level == "dram" for row in report.rows) else []),
+        *([("stack", _stack(report.stack))] if report.stack is not None else []),
         ("psums", f"{share_text(totals.psum_energy_share, 1)} of the energy; {_schemes(report)}"),
         ("assumed", f"{assumed[0]} of the energy and {assumed[1]} of the area rest on assumed constants"),
     ]
     return _pairs(pairs)
+
+
+def _area(report: Report) -> str:
+    text = f"{significant(report.totals.area_mm2)} mm2, without DRAM"
+    if report.chips > 1:
+        text += f"; {report.chips} chips"
+    if report.tiers:
+        tiers = ", ".join(f"{row.tier} {significant(row.area_mm2)}" for row in report.tiers)
+        text += f"; tiers of a chip: {tiers}; its footprint {significant(report.footprint_mm2)} mm2"
+    return text
+
+
+def _stack(use: StackUse) -> str:
+    """What the weights take of it, and what putting them there once takes: no part of the sums above."""
+    room = f"{use.bits / BITS_PER_MIB:.4g} of {use.capacity_bits / BITS_PER_MIB:.4g} MiB hold weights"
+    if not use.bits:
+        return room
+    written = (
+        f"written once in {scaled_text(use.write_s, TIME_UNITS)} with {scaled_text(use.write_energy_pj, ENERGY_UNITS)}"
+    )
+    worn = "" if use.endurance_writes is None else f"; cells survive {use.endurance_writes:,.0f} writes"
+    return f"{room}, {written}{worn}"
 
 
 def _prefetched(report: Report) -> str:
@@ -227,7 +253,7 @@ def _block_table(report: Report) -> RenderableType:
     leakage = math.fsum(block.leakage_mw for block in report.blocks)
     rows = []
     for block in report.blocks:
-        on_die = block.die == "logic"
+        on_die = block.die != "dram"
         area = (f"{block.area_mm2:.4f}", share_text(block.area_mm2, whole)) if on_die else ("-", "-")
         rest = "background power" if not on_die else "assumed area" if block.area_assumed else ""
         rows.append((block.block, *area, f"{block.leakage_mw:.3f}", share_text(block.leakage_mw, leakage), rest))
@@ -315,6 +341,20 @@ def _stall_table(report: Report) -> RenderableType:
         bar = "█" * round(BAR_WIDTH * part / whole) if whole else ""
         rows.append((reason, count_text(part), share_text(part, whole), bar))
     return table("What the cycles were spent on", ("computing, or waiting for", ">cycles", ">share", ""), rows)
+
+
+def _weight_table(report: Report) -> RenderableType:
+    """Where weights live, those of all layers together, and the bits by store."""
+    kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in report.weights:
+        kinds[layerless(row.weight), row.store].append(row.bits)
+    stores = {row.store: sum(each.bits for each in report.weights if each.store == row.store) for row in report.weights}
+    rows = [
+        (_tail(name), f"x{len(bits)}", store, f"{sum(bits) / BITS_PER_MIB:,.2f}")
+        for (name, store), bits in kinds.items()
+    ]
+    rows += [("all", "", store, f"{bits / BITS_PER_MIB:,.2f}") for store, bits in stores.items()]
+    return table("Where weights live", ("weight", ">", "store", ">MiB"), rows, sums=len(stores))
 
 
 def _infeasible(report: Report) -> RenderableType:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
+from accelsim.spec.clash import Clash, Rule
 from accelsim.spec.models import (
     AdderTreeArray,
     ArchSpec,
@@ -17,6 +18,7 @@ from accelsim.spec.models import (
     PeGridArray,
     RegisterFile,
 )
+from accelsim.spec.stack_checks import STACK_RULES
 from accelsim.spec.words import DataPath
 
 MAX_MULTIPLIERS = 1 << 30
@@ -37,25 +39,15 @@ BLOCK_NAMES = (
     "lut_unit",
     "vector_unit",
     "dram",
+    "reram",
+    "bump_field",
+    "rotation_unit",
+    "codebook_decoder",
+    "link",
 )
 """What a memory may not be called."""
 MIN_PERIOD_FO4 = 4
 """A flip-flop alone takes about three FO4 delays; no clock period leaves less than one more for logic."""
-
-
-class Clash(NamedTuple):
-    """A value that another one rules out."""
-
-    path: DataPath
-    found: str
-    fix: str
-
-
-class Rule(NamedTuple):
-    """A check, and the sections of the spec that it reads."""
-
-    needs: tuple[str, ...]
-    check: Callable[[ArchSpec], Iterable[Clash]]
 
 
 def _dram_has_a_bandwidth(spec: ArchSpec) -> Iterator[Clash]:
@@ -155,10 +147,11 @@ def _buffer_holds_a_burst(spec: ArchSpec) -> Iterator[Clash]:
 
 def _capacity_is_whole_words(spec: ArchSpec) -> Iterator[Clash]:
     for path, buffer, _ in _on_chip(spec):
-        words = buffer.capacity_kib * 8192 / buffer.word_bits
+        words = buffer.capacity_kib * 8192 / buffer.word_bits / buffer.banks
         if words != int(words):
-            found = f"{buffer.capacity_kib:g} KiB is {words:.2f} words of {buffer.word_bits} bits"
-            nearest = max(1, round(words)) * buffer.word_bits / 8192
+            each = f" in each of {buffer.banks} banks" if buffer.banks > 1 else ""
+            found = f"{buffer.capacity_kib:g} KiB is {words:.2f} words of {buffer.word_bits} bits{each}"
+            nearest = max(1, round(words)) * buffer.banks * buffer.word_bits / 8192
             yield Clash((*path, "capacity_kib"), found, f"take whole words, for example {nearest:.12g} KiB")
 
 
@@ -354,6 +347,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("array",), _registers_hold_an_operand_once),
     Rule(("array",), _registers_are_whole_words),
     Rule(("array",), _registers_hold_a_value),
+    *STACK_RULES,
 )
 
 

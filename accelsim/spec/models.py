@@ -8,25 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
+
+from accelsim.spec.fields import Bits, Cost, Fraction, Positive, Size, SpecModel, whole
+from accelsim.spec.stacked import CodebookDecoder, OperatingPoint, PlacementRule, ReramStack, RotationUnit, System
 
 SPEC_VERSION = 1
 
 
-def _whole(value: object) -> object:
-    """Refuse true and 1.0, which a `Literal[1]` alone would take for 1."""
-    if type(value) is not int:
-        raise PydanticCustomError("int_type", "not a whole number")
-    return value
-
-
-Size = Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
-Positive = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, strict=True)]
-Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
-Fraction = Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False, strict=True)]
-Bits = Annotated[int, Field(ge=2, le=64, strict=True)]
-LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(_whole)]
+LaneBits = Annotated[Literal[8, 16, 32], BeforeValidator(whole)]
 DramPreset = Literal[
     "lpddr3_1600", "lpddr3_1866", "lpddr4_3200", "lpddr4_4266", "lpddr5_6400", "ddr4_2400", "ddr4_3200", "hbm2_2000",
     "hbm2_2400", "hbm3_6400",
@@ -37,19 +27,26 @@ TreeDataflow = Literal[Dataflow, "search"]
 SpatialReduction = Literal["flatten_crs", "channels_only", "nested"]
 
 
-class SpecModel(BaseModel):
-    """Frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
 class Technology(SpecModel):
     node_nm: Annotated[float, Field(ge=7, le=180, strict=True)]
     """Process node of the logic die, nm. Constants measured elsewhere are scaled to it."""
-    voltage_v: Annotated[float, Field(ge=0.4, le=1.8, strict=True)]
-    """Supply of the logic die, V."""
+    voltage_v: Annotated[float, Field(ge=0.4, le=1.8, strict=True)] | None = None
+    """Supply of the logic die, V; left out, the clock's by the `operating_points`."""
     clock_mhz: Annotated[float, Field(ge=0.001, le=10_000, strict=True)]
     """Core clock, MHz. Report cycles are cycles of this clock."""
+    operating_points: tuple[OperatingPoint, ...] = ()
+    """Supply that each clock needs, in ascending order; between two points on a line. `voltage_v` replaces them."""
+
+    @property
+    def supply_v(self) -> float:
+        """Supply at the chosen clock, V. ValueError for a clock outside the operating points."""
+        if self.voltage_v is not None:
+            return self.voltage_v
+        for low, high in zip(self.operating_points, self.operating_points[1:], strict=False):
+            if low.clock_mhz <= self.clock_mhz <= high.clock_mhz:
+                share = (self.clock_mhz - low.clock_mhz) / (high.clock_mhz - low.clock_mhz)
+                return low.voltage_v + share * (high.voltage_v - low.voltage_v)
+        raise ValueError(f"no operating point for {self.clock_mhz:g} MHz")
 
 
 class AdderTreeArray(SpecModel):
@@ -70,6 +67,9 @@ class AdderTreeArray(SpecModel):
     """Width of an accumulator, and of a partial sum that has no scheme of its own."""
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to sum out; paid once per array instruction."""
+    wide_operands: Literal["refuse", "passes"] = "refuse"
+    """What becomes of operands wider than `operand_bits`: no op has them, or a product of a and b bits takes
+    ceil(a / operand_bits) x ceil(b / operand_bits) passes through the multipliers."""
     spatial_reduction: SpatialReduction = "flatten_crs"
     """What Pci unrolls in a conv: the flattened (r, s, c) reduction, or channels of one tap (`channels_only`
     walks flattened pixels and taps, `nested` every loop n, p, q, r, s, c, and Po unrolls q)."""
@@ -220,6 +220,8 @@ class Buffer(SpecModel):
 
     capacity_kib: Annotated[float, Field(ge=1, le=65536, strict=True)]
     """Capacity, KiB."""
+    banks: Size = 1
+    """Banks of equal size: energy and area are those of a bank, wires between banks left out."""
     word_bits: Annotated[int, Field(ge=32, le=256, strict=True)] = 64
     """Width of one port word, bits. A value never straddles two words."""
     read_bits_per_cycle: Annotated[int, Field(ge=1, le=1 << 20, strict=True)]
@@ -359,7 +361,7 @@ class MappingRules(SpecModel):
 class ArchSpec(SpecModel):
     """An accelerator, whole."""
 
-    spec_version: Annotated[Literal[1], BeforeValidator(_whole)]
+    spec_version: Annotated[Literal[1], BeforeValidator(whole)]
     """Version of this schema."""
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
     """Name in reports: lower case, digits, underscores."""
@@ -376,3 +378,13 @@ class ArchSpec(SpecModel):
     lut_unit: LutUnit
     vector_unit: VectorUnit
     mapping: MappingRules = MappingRules()
+    reram_stack: ReramStack | None = None
+    """Left out: no memory on the logic die but its own."""
+    placement: tuple[PlacementRule, ...] = ()
+    """Where weights of matmuls and convs live: the first rule that a weight matches; by default in the DRAM."""
+    rotation_unit: RotationUnit | None = None
+    """Left out: online rotations run on the vector unit."""
+    codebook_decoder: CodebookDecoder | None = None
+    """Left out: weights come out of codebooks at no time and no cost."""
+    system: System | None = None
+    """Left out: one chip."""

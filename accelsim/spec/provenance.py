@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
+from accelsim.spec.fields import SpecModel
 from accelsim.spec.layers import OVERRIDE, Layer
-from accelsim.spec.models import ArchSpec, SpecModel
+from accelsim.spec.models import ArchSpec
 from accelsim.spec.words import DataPath, dotted
 
 if TYPE_CHECKING:
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = int | float | str | tuple[int | str, ...] | None
 """A leaf of a spec."""
+
+OPTIONAL: dict[str, object] = {
+    "operating_points": [],
+    "wide_operands": "refuse",
+    "banks": 1,
+    "reram_stack": None,
+    "placement": [],
+    "rotation_unit": None,
+    "codebook_decoder": None,
+    "system": None,
+}
+"""Keys that came later, with what leaving them out means."""
 
 
 def resolved_rows(resolved: ResolvedArch) -> list[tuple[str, Value, str]]:
@@ -33,8 +46,16 @@ def origins_of(spec: ArchSpec, layer: Layer) -> dict[str, str]:
 
 
 def spec_hash(spec: ArchSpec) -> str:
-    """SHA-256 (hex) of the resolved spec as canonical JSON: equal specs have equal hashes."""
-    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """SHA-256 (hex) of the resolved spec as canonical JSON: equal specs have equal hashes.
+
+    Keys of `OPTIONAL` that are left out are not in it: a spec keeps the hash it had before there were such keys.
+    """
+    data = spec.model_dump(mode="json")
+    for part in (data, data["technology"], data["array"], *data["memories"], *data["buffers"].values()):
+        for key, default in OPTIONAL.items():
+            if part is not None and part.get(key, default) == default:
+                part.pop(key, None)
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from accelsim.spec.models import ArchSpec, SpecModel
+from accelsim.spec.fields import SpecModel
+from accelsim.spec.models import ArchSpec
 from accelsim.spec.words import Data, DataPath
 
 

@@ -3,7 +3,8 @@
 A matmul with a stored weight is split by its columns n; attention by KV heads b, which is the same split
 seen from the projections. What follows element by element stays split. An op that needs whole rows (a
 matmul's reduction, a norm, a rotation) first has its input gathered: each chip receives what it lacks.
-Ops on whole tensors run on every chip. Where the parts differ, this is the largest one.
+Ops on whole tensors run on every chip. Where a size is no multiple of the chips, the first ones have one more:
+chip 0 has the largest part, and a chip may have none of an op.
 """
 
 from __future__ import annotations
@@ -18,29 +19,36 @@ WHOLE_ROWS = ("normalize", "reduce", "scan")
 
 @dataclass(frozen=True)
 class ChipTrace:
-    """The largest part, and the bits that a chip receives after each op (by op id) before others may read it."""
+    """A chip's part, and the bits that it receives after each op (by op id) before others may read it."""
 
     trace: Trace
     gathered_bits: Mapping[int, int]
 
 
-def split_over_chips(trace: Trace, chips: int) -> ChipTrace:
-    """One chip's part of a trace of one phase; with one chip the trace itself. ValueError for a conv."""
+def split_over_chips(trace: Trace, chips: int, chip: int = 0) -> ChipTrace:
+    """The part of chip 0 to `chips` - 1; with one chip the trace itself. ValueError for a conv."""
     if chips == 1:
         return ChipTrace(trace, {})
-    split = _Splitter(trace.tensor_by_id(), chips)
-    (phase,) = trace.phases
-    ops = tuple(split.op(op) for op in phase.ops)
+    split = _Splitter(trace.tensor_by_id(), chips, chip)
+    phases = []
+    for phase in trace.phases:
+        ops = [op for op in map(split.op, phase.ops) if not _is_empty(op)]
+        here = {op.id for op in ops}
+        ops = [replace(op, after=tuple(one for one in op.after if one in here)) for op in ops]
+        phases.append(replace(phase, ops=tuple(ops)))
     tensors = (*(split.part(tensor) for tensor in trace.tensors), *split.gathered.values())
-    part = replace(trace, tensors=tensors, phases=(replace(phase, ops=ops),))
-    return ChipTrace(part, split.gathered_bits)
+    return ChipTrace(replace(trace, tensors=tensors, phases=tuple(phases)), split.gathered_bits)
+
+
+def _is_empty(op: Op) -> bool:
+    return 0 in (vars(op.dims).values())
 
 
 class _Splitter:
     """Walks the ops in order; `parts` are the shapes of what a chip holds in part, `gathered` the whole copies."""
 
-    def __init__(self, tensors: dict[str, Tensor], chips: int) -> None:
-        self.tensors, self.chips = tensors, chips
+    def __init__(self, tensors: dict[str, Tensor], chips: int, chip: int) -> None:
+        self.tensors, self.chips, self.chip = tensors, chips, chip
         self.parts: dict[str, tuple[int, ...]] = {}
         self.gathered: dict[str, Tensor] = {}
         self.made_by: dict[str, int] = {}
@@ -63,7 +71,10 @@ class _Splitter:
 
     def part(self, tensor: Tensor) -> Tensor:
         """The tensor as a chip holds it."""
-        return replace(tensor, shape=self.parts.get(tensor.id, tensor.shape))
+        shape = self.parts.get(tensor.id, tensor.shape)
+        # A codebook's bits a value are those of the whole weight, where the part is not whole blocks.
+        in_blocks = tensor.codebook is None or (len(shape) == 2 and tensor.codebook.fits(*shape))
+        return replace(tensor, shape=shape) if in_blocks else tensor
 
     def _matmul(self, op: Op, dims: MatmulDims) -> Op:
         ifmap, weight = op.inputs[:2]
@@ -88,7 +99,7 @@ class _Splitter:
             if tensor.kind == "activation" and name in self.parts:
                 if name not in self.gathered:
                     self.gathered[name] = replace(tensor, id=f"{name}:gathered", view_of=None)
-                    missing = tensor.elements - -(-tensor.elements // self.chips)
+                    missing = tensor.elements - self._share(tensor.elements)
                     maker = self.made_by[name]
                     self.gathered_bits[maker] = self.gathered_bits.get(maker, 0) + missing * tensor.bits
                 name = self.gathered[name].id
@@ -108,4 +119,4 @@ class _Splitter:
         )
 
     def _share(self, extent: int) -> int:
-        return -(-extent // self.chips)
+        return extent // self.chips + (self.chip < extent % self.chips)

@@ -25,11 +25,13 @@ from accelsim.spec import (
     yaml_source,
 )
 from accelsim.spec.cross_checks import RULES
+from accelsim.spec.stack_checks import STACK_RULES
 from accelsim.spec.yaml_scalars import plain_scalar
 
 SHIPPED = (
     "apsq_edge_is", "apsq_edge_lpddr5", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h",
-    "reram_logic_55nm", "row_stationary_12x14", "shared_l2_edge", "systolic_32x32",
+    "hybrid_bond_dram_28nm", "reram_logic_55nm", "reram_logic_55nm_x4",
+    "row_stationary_12x14", "shared_l2_edge", "systolic_32x32",
 )  # fmt: skip
 
 GOOD = """\
@@ -247,7 +249,8 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 def test_every_rule_has_a_case() -> None:
     # Two of a pe_grid are in test_pe_grid_spec.py, three in test_registers_spec.py, the search's in test_map.py.
-    assert len(RULES) == len(CLASHES) + 6
+    # Those of stacked memory, units and chips are in test_stack_spec.py.
+    assert len(RULES) == len(CLASHES) + 6 + len(STACK_RULES)
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:

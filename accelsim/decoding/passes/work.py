@@ -104,12 +104,15 @@ def op_cost(
     """What an op streams, computes and stores within a pass, its weight coming from `store`."""
     room = token_bits(machine) // 2
     flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
-    elsewhere = [flow for flow in flows if store != "dram" and _is_weight(flow, machine)]
+    stacked = () if machine.reram_stack is None else (machine.reram_stack.name,)
+    weights = [flow for flow in flows if flow.operand == "weight" and flow.block in (machine.dram.name, *stacked)]
+    elsewhere = weights if store != "dram" else []
     flows = [flow for flow in flows if flow not in elsewhere]
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     blocks = {block.name: block for block in machine.blocks()}
     reram_bits = sum(flow.bits_useful for flow in elsewhere) if store == "stack" else 0
     reram_pj = reram_bits * stack.energy_pj_per_bit if stack else 0.0
+    reram_bits += sum(flow.bits_useful for flow in flows if flow.block in stacked)  # placed there by the spec
     return OpCost(
         compute_fs=sum(use.busy_fs for use in outcome.timing.resources if use.name in COMPUTE),
         dram_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "read"),
@@ -118,10 +121,6 @@ def op_cost(
         gather_bits=0,
         energy_pj=math.fsum([reram_pj, *(flow_pj(flow, blocks[flow.block]) for flow in flows)]),
     )
-
-
-def _is_weight(flow: Flow, machine: Machine) -> bool:
-    return flow.block == machine.dram.name and flow.operand == "weight"
 
 
 def kept(flow: Flow, machine: Machine, room_bits: int) -> bool:

@@ -53,6 +53,6 @@ def assumptions(point: WorkingPoint, head: Head, peak_gb_per_s: float) -> list[s
         f"The draft's head is {where}. LLaMA-296M is a guess of its shape.",
         f"Link between chips: {LINK.bandwidth_gb_per_s:g} GB/s, {LINK.latency_ns:g} ns, {LINK.energy_pj_per_bit:g} "
         f"pJ a bit; ReRAM latency {STACK.latency_ns:g} ns. The array's shape, its ports and the units' lanes are "
-        "ours; rotations run on the vector lanes.",
+        "ours; rotations run on the rotation unit, codebook blocks fuse as even indices do.",
         "The base has 16-bit integers where the paper has BF16, and no rotation.",
     ]

@@ -1,0 +1,43 @@
+"""What the array does for an op: MACs one by one, MACs of two blocks at once, and further passes for wide operands."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from accelsim.hardware.adder_tree import AdderTree
+from accelsim.hardware.machine import Array
+from accelsim.mapping.problem import Problem
+
+SLOT_ACTIONS = ("mac", "fused_mac", "extra_pass")
+"""Actions that take a multiplier for a cycle."""
+
+
+def passes(problem: Problem, array: Array) -> int:
+    """Passes of one product through the multipliers: ceil(a / width) x ceil(b / width)."""
+    if not isinstance(array, AdderTree) or not array.wide_passes:
+        return 1
+    width = array.operand_bits
+    return -(-problem.ifmap_bits // width) * -(-problem.weight_bits // width)
+
+
+def fused_macs(problem: Problem) -> int:
+    """MACs that stand for two each, under tile fusion."""
+    return problem.macs * problem.fused_pairs.numerator // problem.fused_pairs.denominator
+
+
+def issued_share(problem: Problem, array: Array) -> Fraction:
+    """Multiplier cycles per MAC of the op."""
+    return passes(problem, array) * (1 - problem.fused_pairs)
+
+
+def array_actions(problem: Problem, array: Array) -> tuple[tuple[str, int], ...]:
+    """Actions of the array by name, none left out: `mac` + 2 x `fused_mac` are the op's MACs."""
+    fused = fused_macs(problem)
+    further = (problem.macs - fused) * (passes(problem, array) - 1)
+    return ("mac", problem.macs - 2 * fused), ("fused_mac", fused), ("extra_pass", further)
+
+
+def kept_reads(count: int, problem: Problem) -> int:
+    """Of so many reads of the weight, those that tile fusion leaves, rounded up."""
+    left = 1 - problem.fused_pairs
+    return -(-count * left.numerator // left.denominator)
