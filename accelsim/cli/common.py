@@ -16,6 +16,7 @@ from accelsim.errors import Fault, UserError, user_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from accelsim.spec import ArchSpec
 
@@ -55,6 +56,18 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
+
+
+def plain_table(left: Sequence[str], right: Sequence[str]) -> Table:
+    """An empty table without lines: columns of text, then of numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def searches(spec: ArchSpec) -> bool:

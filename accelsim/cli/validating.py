@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from accelsim.cli.common import check_outputs, progress_bar, show, wrote
+from accelsim.cli.common import check_outputs, plain_table, progress_bar, show, wrote
+from accelsim.validate.measured import Measurement
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from accelsim.validate.datasets import Dataset
     from accelsim.validate.row import Row
 
 FAILED = 1
@@ -21,6 +25,7 @@ Examples:
   accelsim validate
   accelsim validate --only scalesim --csv rows.csv
   accelsim validate --only scalesim --live
+  accelsim validate --only gemmini --plot pictures
 
 A row without a tolerance is stated, not tuned to. Exits with 1 when a row is outside its tolerance."""
 
@@ -29,30 +34,78 @@ A row without a tolerance is stated, not tuned to. Exits with 1 when a row is ou
 @click.option("--only", "names", multiple=True, metavar="NAME", help="One validation; may be given several times.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="F.json", help="Save every row.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="F.csv", help="Save every row.")
+@click.option(
+    "--plot",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Draw measured against simulated, a picture for each measured machine, into this folder.",
+)
 @click.option("--live", is_flag=True, help="Run the peers again instead of using their recorded answers.")
-def validate(names: Sequence[str], json_path: Path | None, csv_path: Path | None, live: bool) -> int:
+def validate(
+    names: Sequence[str], json_path: Path | None, csv_path: Path | None, folder: Path | None, live: bool
+) -> int:
     """Our numbers beside others', row by row: simulators, silicon, references."""
     check_outputs(((json_path, (".json",)), (csv_path, (".csv",))))
     from accelsim.report.files import write_whole
     from accelsim.validate.datasets import chosen
-    from accelsim.validate.files import rows_csv, rows_json
+    from accelsim.validate.files import Compared, compared_csv, compared_json
 
-    rows: list[Row] = []
-    for dataset in chosen(names, live):
+    datasets = chosen(names, live)
+    pictures = _pictures(folder, datasets)
+    compared: list[Compared] = []
+    failed: list[str] = []
+    for dataset in datasets:
         with progress_bar(dataset.name) as progress:
-            found = dataset.rows(live, progress)
+            found = dataset.compare(live, progress)
+        compared.append(Compared(dataset.name, found))
         click.echo(f"\n{dataset.title}")
-        show(*_tables(found), *_notes(found))
-        rows += found
-    for path, encode in ((json_path, rows_json), (csv_path, rows_csv)):
+        show(*_shown(found))
+        failed += _failures(dataset.name, found)
+        if isinstance(found, Measurement) and folder is not None:
+            from accelsim.validate.scatter import save_scatter
+
+            save_scatter(dataset.title, found.runs, pictures[dataset.name])
+            wrote(pictures[dataset.name])
+    for path, encode in ((json_path, compared_json), (csv_path, compared_csv)):
         if path is not None:
-            write_whole(path, encode(rows))
+            write_whole(path, encode(compared))
             wrote(path)
-    failed = [row for row in rows if not row.ok]
-    for row in failed:
-        difference = f"{row.what} {row.ours:g} {row.unit}, not {row.reference:g}"
-        click.echo(f"outside its tolerance: {row.dataset} {row.case}: {difference}")
+    for text in failed:
+        click.echo(f"outside its tolerance: {text}")
     return FAILED if failed else 0
+
+
+def _pictures(folder: Path | None, datasets: Sequence[Dataset]) -> dict[str, Path]:
+    """Where each dataset's picture goes. UserError, before any work, for a folder that cannot be written to."""
+    if folder is None:
+        return {}
+    with suppress(OSError):  # what is wrong is said by the check of the outputs
+        folder.mkdir(parents=True, exist_ok=True)
+    pictures = {dataset.name: folder / f"{dataset.name}.png" for dataset in datasets}
+    check_outputs([(path, (".png",)) for path in pictures.values()])
+    return pictures
+
+
+def _shown(found: tuple[Row, ...] | Measurement) -> Iterator[Table | str]:
+    if isinstance(found, Measurement):
+        from accelsim.cli.measured_tables import measurement_tables
+
+        return measurement_tables(found)
+    return chain(_tables(found), _notes(found))
+
+
+def _failures(dataset: str, found: tuple[Row, ...] | Measurement) -> list[str]:
+    """What is outside its tolerance, in words."""
+    if isinstance(found, Measurement):
+        from accelsim.validate.statistics import failures, summaries
+
+        return [f"{dataset} {text}" for text in failures(list(summaries(found.runs)), found.limits)]
+    return [
+        f"{dataset} {row.case}: {row.what} {row.ours:g} {row.unit}, not {row.reference:g}"
+        for row in found
+        if not row.ok
+    ]
 
 
 def _tables(rows: Sequence[Row]) -> Iterator[Table | str]:
@@ -60,8 +113,8 @@ def _tables(rows: Sequence[Row]) -> Iterator[Table | str]:
     from accelsim.validate.summary import lines
 
     numbers = ("rows", "equal", "median", "mean abs.", "worst", "tolerance", "outside")
-    many = _table(("what",), numbers)
-    alone = _table(("what", "case"), ("reference", "ours", "unit", "deviation", "tolerance"))
+    many = plain_table(("what",), numbers)
+    alone = plain_table(("what", "case"), ("reference", "ours", "unit", "deviation", "tolerance"))
     for line in lines(rows):
         tolerance = "stated" if line.tolerance_pct is None else f"{line.tolerance_pct:.3g} %"
         tolerance = f"<= +{tolerance}" if line.one_sided and line.tolerance_pct is not None else tolerance
@@ -76,17 +129,6 @@ def _tables(rows: Sequence[Row]) -> Iterator[Table | str]:
         yield many
     if alone.row_count:
         yield from (("", alone) if many.row_count else (alone,))
-
-
-def _table(left: Sequence[str], right: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from accelsim.errors import Fault, UserError, did_you_mean
 
 PACKAGE = "arch_specs"
+MEASURED = "validation"
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -26,15 +27,20 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in _shipped_folder().glob("*.yaml"))
 
 
+def measured_names() -> list[str]:
+    """Names of the shipped specs of measured machines, sorted: `validation/NAME`."""
+    return sorted(f"{MEASURED}/{path.stem}" for path in (_shipped_folder() / MEASURED).glob("*.yaml"))
+
+
 def find(text: str, base: Source | None = None) -> Source:
-    """The file that `text` means: a path when it has a separator or ends in .yaml or .yml, else a shipped name.
+    """The file that `text` means: a shipped name, else a path if it has a separator or ends in .yaml or .yml.
 
     A relative path starts at the folder of `base`, or at the working directory. Raises UserError when
     there is no such file, with the nearest existing name.
     """
+    if text in (*shipped_names(), *measured_names()):
+        return Source(f"{PACKAGE}/{text}.yaml", _shipped_folder() / f"{text}.yaml")
     if not _is_path(text):
-        if text in shipped_names():
-            return Source(f"{PACKAGE}/{text}.yaml", _shipped_folder() / f"{text}.yaml")
         raise UserError([Fault(text or "''", 0, 0, "spec", "no shipped spec has this name", _name_fix(text))])
     folder = Path() if base is None else base.path.parent
     label = text if base is None else os.path.normpath(os.path.join(os.path.dirname(base.label), text))
@@ -60,6 +66,8 @@ def _name_fix(text: str) -> str:
 
 def _path_fix(path: Path) -> str:
     """The nearest name in the file's folder, or the part of the path that exists."""
+    if path.parts[:-1] == (MEASURED,) and measured_names():
+        return did_you_mean(str(path), measured_names())
     if path.stem in shipped_names():
         return f"write {path.stem} for the shipped spec, or give the path of your file"
     folder = next((parent for parent in path.parents if os.path.exists(parent)), Path())

@@ -16,6 +16,7 @@ from accelsim.validate import (
     walked,
     zigzag,
 )
+from accelsim.validate.measured import Measurement
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
 
@@ -32,18 +33,19 @@ class Peer:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One validation; `source` makes its rows, from nothing or from a peer's answers."""
+    """One validation; `source` makes its rows (from nothing or from a peer's answers) or measures a machine."""
 
     name: str
     title: str
-    source: Peer | Callable[[], Iterable[Row]]
+    source: Peer | Callable[[], Iterable[Row] | Measurement]
 
-    def rows(self, live: bool, progress: Progress) -> tuple[Row, ...]:
-        """All rows; `live` asks the peer now (UserError if it is not installed) instead of its recording."""
+    def compare(self, live: bool, progress: Progress) -> tuple[Row, ...] | Measurement:
+        """Its rows or runs; `live` asks the peer now (UserError if not installed) instead of its recording."""
         if isinstance(self.source, Peer):
             answers = self.source.ask(progress) if live else recorded(self.name)
             return tuple(self.source.compare(answers))
-        return tuple(self.source())
+        found = self.source()
+        return found if isinstance(found, Measurement) else tuple(found)
 
 
 DATASETS = (

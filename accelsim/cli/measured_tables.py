@@ -1,0 +1,73 @@
+"""A measured machine on the terminal: how far off each subset is, what was fitted, and the worst runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from accelsim.cli.common import plain_table
+from accelsim.validate.measured import Limit, MeasuredRun, Measurement
+from accelsim.validate.statistics import Summary, summaries, worst
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FEW = 20
+"""A subset of fewer runs shows them all."""
+WORST = 10
+
+
+def measurement_tables(measurement: Measurement) -> Iterator[Table | str]:
+    """The summary; every run of small subsets; the worst of the others; constants fitted and cautions."""
+    found = list(summaries(measurement.runs))
+    yield _summary(found, measurement.limits)
+    small = {(line.subset, line.quantity) for line in found if line.runs + line.fitted_runs < FEW}
+    few = [run for run in measurement.runs if (run.subset, run.quantity) in small]
+    many = [run for run in measurement.runs if (run.subset, run.quantity) not in small and not run.fitted]
+    for title, runs in (("", few), (f"The {WORST} runs farthest off:", worst(many, WORST))):
+        if runs:
+            yield f"\n{title}".rstrip()
+            yield _runs(runs)
+            yield from _causes(runs)
+    if measurement.constants:
+        yield "\nFitted:"
+    for constant in measurement.constants:
+        source = f"; {constant.source}" if constant.source else ""
+        yield f"  {constant.name} = {constant.value:.4g} {constant.unit}, on {constant.fitted_on}{source}"
+    yield from (f"\n{caution}" for caution in measurement.cautions)
+
+
+def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
+    by_name = {(limit.subset, limit.quantity): limit for limit in limits}
+    table = plain_table(
+        ("subset", "quantity"),
+        ("runs", "fitted", "mean abs. error", "aim", "roofline's", "median", "p10", "p90", "rank"),
+    )
+    for line in found:
+        limit = by_name.get((line.subset, line.quantity))
+        aim = "" if limit is None or limit.target_pct is None else f"{limit.target_pct:g} %"
+        roofline = "" if line.roofline_error_pct is None else f"{line.roofline_error_pct:.1f} %"
+        rank = "" if line.rank_correlation is None else f"{line.rank_correlation:.3f}"
+        ratios = (f"{ratio:.2f}" for ratio in (line.median_ratio, line.p10, line.p90))
+        counts = (str(line.runs), str(line.fitted_runs or ""))
+        table.add_row(
+            line.subset, line.quantity, *counts, f"{line.mean_abs_error_pct:.1f} %", aim, roofline, *ratios, rank
+        )
+    return table
+
+
+def _runs(runs: Sequence[MeasuredRun]) -> Table:
+    table = plain_table(("subset", "case", "quantity"), ("measured", "ours", "unit", "off by", "roofline", "bound"))
+    for run in runs:
+        off = f"{(run.ratio - 1) * 100:+.1f} %" + (" (fitted)" if run.fitted else "")
+        roofline = "" if run.roofline is None else f"{run.roofline:.4g}"
+        values = (f"{run.measured:.4g}", f"{run.ours:.4g}", run.unit, off, roofline, run.bound)
+        table.add_row(run.subset, run.case, run.quantity, *values)
+    return table
+
+
+def _causes(runs: Sequence[MeasuredRun]) -> Iterator[str]:
+    """Each cause once, with how many of these runs it stands for."""
+    causes = [run.cause for run in runs if run.cause]
+    for cause in dict.fromkeys(causes):
+        yield f"  {causes.count(cause)} of them: {cause}"
