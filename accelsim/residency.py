@@ -43,16 +43,25 @@ def _bias_bits(op: Op, tensors: dict[str, Tensor]) -> int:
     return sum(tensors[name].elements * tensors[name].bits for name in op.inputs[2:])
 
 
+def stacked_bits(trace: Trace, machine: Machine) -> int:
+    """Bits of the weights in one chip's stacked memory, `trace` being that chip's part."""
+    if machine.reram_stack is None:
+        return 0
+    return sum(row.bits for row in weights_of(trace, machine) if row.store == "reram")
+
+
 def overfull(trace: Trace, machine: Machine) -> Infeasible | None:
     """What the weights in one chip's stacked memory lack, `trace` being that chip's part; None if they fit."""
+    return overfull_by(stacked_bits(trace, machine), machine)
+
+
+def overfull_by(demand_bits: int, machine: Machine) -> Infeasible | None:
+    """What so many bits lack in one chip's stacked memory; None if they fit."""
     stack = machine.reram_stack
-    if stack is None:
-        return None
-    demand = sum(row.bits for row in weights_of(trace, machine) if row.store == "reram")
-    if demand <= stack.capacity_bits:
+    if stack is None or demand_bits <= stack.capacity_bits:
         return None
     lever = "place fewer weights there (placement), or raise reram_stack.dies or .die_capacity_kib"
-    return Infeasible(stack.name, demand, stack.capacity_bits, "bits for all weights placed in it", lever)
+    return Infeasible(stack.name, demand_bits, stack.capacity_bits, "bits for all weights placed in it", lever)
 
 
 def stack_use(weights: tuple[WeightRow, ...], machine: Machine) -> StackUse | None:

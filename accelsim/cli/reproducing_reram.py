@@ -31,9 +31,7 @@ STAGE_NAMES = {
 
 def reproduce_reram_chip(head: Head) -> dict[str, Sequence[object]]:
     """Prints every table, and returns their rows by name."""
-    from accelsim.hardware.machine import build_machine
     from accelsim.reproduce.reram_chip.causes import assumptions
-    from accelsim.reproduce.reram_chip.chip import CHIPS
     from accelsim.reproduce.reram_chip.rows import reproduction
 
     with progress_bar("inferring, fitting, predicting") as progress:
@@ -46,9 +44,7 @@ def reproduce_reram_chip(head: Head) -> dict[str, Sequence[object]]:
     show(GAIN_NOTE)
     show(_pair_table("\nThe same with LLaMA2-7B's acceptance and draft lengths for all", found.one_acceptance))
     show("\nLikely causes\n", *_causes(found.one_acceptance))
-    dram = build_machine(found.point.arch()).dram
-    peak = CHIPS * float(10**6 / dram.fs_per_byte) / found.point.dram_efficiency
-    said = assumptions(found.point, found.head, peak)
+    said = assumptions(found.point, found.head)
     show("\nAssumptions\n", *(f"- {text}\n" for text in said))
     return {
         "pairs": found.pairs, "ablation": found.ablation, "gains": found.gains, "drafting": found.drafting,

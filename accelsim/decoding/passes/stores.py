@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accelsim.decoding.passes.system import ONE_CHIP, Link, StackedMemory, System
 from accelsim.hardware.machine import Machine
 from accelsim.program.dma import write_port
 from accelsim.program.program import Ints
@@ -34,6 +33,13 @@ class Port:
         return np.where(bits > 0, self.latency_fs, 0).astype(np.int64)
 
 
+def _refuse(bits: int) -> int:
+    raise ValueError(f"the machine has nothing to move {bits} bits with")
+
+
+NO_PORT = Port(_refuse, 0)
+
+
 @dataclass(frozen=True)
 class Stores:
     """The ports of a machine's passes, and the bits of one slot."""
@@ -48,19 +54,13 @@ class Stores:
         return (SLOTS - RERAM_SLOTS, RERAM_SLOTS) if both else (SLOTS, SLOTS)
 
 
-def build_stores(machine: Machine, system: System = ONE_CHIP) -> Stores:
+def build_stores(machine: Machine) -> Stores:
     """The ports of one chip; one that it lacks transfers nothing."""
-    into = write_port(machine.weight_buffer, machine.period_fs)
-    dram = Port(lambda bits: max(machine.dram.transfer_fs(bits), into(bits)), machine.dram.latency_fs)
-    reram, link = _port(system.stacked, "stacked memory"), _port(system.link, "link")
-    return Stores(machine.weight_buffer.capacity_bits // SLOTS, dram, reram, link)
-
-
-def _port(block: StackedMemory | Link | None, what: str) -> Port:
-    if block is not None:
-        return Port(block.transfer_fs, block.latency_fs)
-
-    def refuse(bits: int) -> int:
-        raise ValueError(f"the machine has no {what} to move {bits} bits")
-
-    return Port(refuse, 0)
+    into, dram, stack = write_port(machine.weight_buffer, machine.period_fs), machine.dram, machine.reram_stack
+    from_dram = Port(lambda bits: max(dram.transfer_fs(bits), into(bits)), dram.latency_fs)
+    from_stack = NO_PORT
+    if stack is not None:
+        from_stack = Port(lambda bits: max(stack.transfer_fs(bits), into(bits)), stack.latency_fs)
+    link = machine.system.link
+    received = NO_PORT if link is None else Port(link.transfer_fs, link.latency_fs)
+    return Stores(machine.weight_buffer.capacity_bits // SLOTS, from_dram, from_stack, received)

@@ -17,7 +17,6 @@ from accelsim.decoding.model import LanguageModel
 from accelsim.decoding.passes.program import Issue, PassProgram, pass_program
 from accelsim.decoding.passes.runs import Interleave, Owner, Stream
 from accelsim.decoding.passes.stores import build_stores
-from accelsim.decoding.passes.system import ONE_CHIP, System
 from accelsim.decoding.passes.work import PassLowering, PassWork
 from accelsim.decoding.policies import Policy
 from accelsim.engine.engine import Timeline, run
@@ -37,25 +36,25 @@ Progress = Callable[[int, int], None]
 @dataclass
 class Passes:
     """Runs passes of a target, and of a draft if there is one, on one accelerator; what they need of it is worked
-    out once."""
+    out once. `uncharged`: see `PassLowering`."""
 
     arch: ArchSpec
     target: LanguageModel
     draft: LanguageModel | None
     issue: Issue = "out-of-order"
     interleave: Interleave = "proportional"
-    system: System = ONE_CHIP
+    uncharged: tuple[str, ...] = ()
     _works: dict[tuple[str, PhaseKind, int, int], PassWork] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.machine = build_machine(self.arch)
-        self.stores = build_stores(self.machine, self.system)
-        self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch), self.system)
+        self.stores = build_stores(self.machine)
+        self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch), self.uncharged)
 
     @property
     def static_mw(self) -> float:
         """Leakage of all blocks and background power of the DRAM, all chips."""
-        return self.system.chips * float(sum(self.machine.leakage_mw.values()))
+        return self.machine.system.chips * float(sum(self.machine.leakage_mw.values()))
 
     def work(self, owner: Owner, kind: PhaseKind, tokens: int, context: int) -> PassWork:
         """What one pass asks of the machine. UserError for an op that it cannot run."""

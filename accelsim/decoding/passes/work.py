@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 from accelsim.charge import flow_pj
-from accelsim.decoding.passes.system import ONE_CHIP, StackedMemory, System, WeightStore
 from accelsim.errors import UserError, user_error
 from accelsim.execute import Outcome
 from accelsim.hardware.machine import Machine
@@ -19,6 +19,7 @@ from accelsim.mapping.lower import Work, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow
 from accelsim.outcomes import Outcomes
+from accelsim.residency import overfull_by, stacked_bits
 from accelsim.workload.chips import ChipTrace, split_over_chips
 from accelsim.workload.trace import Op, Trace
 
@@ -67,59 +68,67 @@ class PassWork:
 
 @dataclass
 class PassLowering:
-    """Lowers traces of passes on one machine; equal ops are mapped and counted once for all of them."""
+    """Lowers traces of passes on one machine; equal ops are mapped and counted once for all of them.
+
+    Reading weights that match `uncharged` (such as `draft/lm_head*`: owner and id) takes no time and no energy, and
+    is no bits: for comparisons with numbers that leave them out.
+    """
 
     machine: Machine
     outcomes: Outcomes
-    system: System = ONE_CHIP
-    known: dict[tuple[Work, WeightStore], OpCost] = field(default_factory=dict)
+    uncharged: tuple[str, ...] = ()
+    known: dict[tuple[Work, bool], OpCost] = field(default_factory=dict)
+    in_stack: dict[str, int] = field(default_factory=dict)
 
     def of(self, trace: Trace, owner: str) -> PassWork:
         """The work of a trace of one phase, whose weights are the `owner`'s (verify or draft). UserError for an op
-        that the machine cannot run."""
-        part = split_over_chips(trace, self.system.chips)
+        that the machine cannot run, and for more weights in its stacked memory than that holds."""
+        part = split_over_chips(trace, self.machine.system.chips)
+        self._check_stack(part.trace, owner)
         (phase,) = part.trace.phases
         tensors, places = part.trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
         costs = tuple(self._cost(op, lower(op, tensors, self.machine), part, owner) for op in phase.ops)
         after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
-        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.system.chips)
+        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.machine.system.chips)
+
+    def _check_stack(self, part: Trace, owner: str) -> None:
+        """The weights of all owners are in one stack."""
+        if owner in self.in_stack:
+            return
+        self.in_stack[owner] = stacked_bits(part, self.machine)
+        full = overfull_by(sum(self.in_stack.values()), self.machine)
+        if full is not None:
+            raise _cannot_run(part, full, self.machine)
 
     def _cost(self, op: Op, work: Work, part: ChipTrace, owner: str) -> OpCost:
-        store = self.system.store(owner, op.inputs[1]) if op.dims.macs else "dram"
-        if (work, store) not in self.known:
+        free = bool(op.dims.macs) and any(fnmatchcase(f"{owner}/{op.inputs[1]}", name) for name in self.uncharged)
+        if (work, free) not in self.known:
             outcome = self.outcomes.of(work, op.name)
             if isinstance(outcome, Infeasible):
-                raise _cannot_run(part.trace, op, outcome, self.machine)
-            self.known[work, store] = op_cost(outcome, self.machine, store, self.system.stacked)
-        cost, gathered = self.known[work, store], part.gathered_bits.get(op.id, 0)
-        if not gathered or self.system.link is None:
+                raise _cannot_run(part.trace, outcome, self.machine, op.name)
+            self.known[work, free] = op_cost(outcome, self.machine, free)
+        cost, gathered, link = self.known[work, free], part.gathered_bits.get(op.id, 0), self.machine.system.link
+        if not gathered or link is None:
             return cost
-        sent_pj = gathered * self.system.link.energy_pj_per_bit
-        return replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + sent_pj)
+        return replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + gathered * link.energy_pj_per_bit)
 
 
-def op_cost(
-    outcome: Outcome, machine: Machine, store: WeightStore = "dram", stack: StackedMemory | None = None
-) -> OpCost:
-    """What an op streams, computes and stores within a pass, its weight coming from `store`."""
+def op_cost(outcome: Outcome, machine: Machine, weights_free: bool = False) -> OpCost:
+    """What an op streams, computes and stores within a pass; `weights_free`: reading its weights costs nothing."""
     room = token_bits(machine) // 2
+    stack = "" if machine.reram_stack is None else machine.reram_stack.name
     flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
-    stacked = () if machine.reram_stack is None else (machine.reram_stack.name,)
-    weights = [flow for flow in flows if flow.operand == "weight" and flow.block in (machine.dram.name, *stacked)]
-    elsewhere = weights if store != "dram" else []
-    flows = [flow for flow in flows if flow not in elsewhere]
+    if weights_free:
+        flows = [f for f in flows if not (f.operand == "weight" and f.block in (machine.dram.name, stack))]
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
     blocks = {block.name: block for block in machine.blocks()}
-    reram_bits = sum(flow.bits_useful for flow in elsewhere) if store == "stack" else 0
-    reram_pj = reram_bits * stack.energy_pj_per_bit if stack else 0.0
-    reram_bits += sum(flow.bits_useful for flow in flows if flow.block in stacked)  # placed there by the spec
     return OpCost(
         compute_fs=sum(use.busy_fs for use in outcome.timing.resources if use.name in COMPUTE),
         dram_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "read"),
-        reram_bits=reram_bits,
+        reram_bits=sum(flow.bits_moved for flow in flows if flow.block == stack),
         stored_bits=sum(flow.bits_moved for flow in in_dram if flow.action == "write"),
         gather_bits=0,
-        energy_pj=math.fsum([reram_pj, *(flow_pj(flow, blocks[flow.block]) for flow in flows)]),
+        energy_pj=math.fsum(flow_pj(flow, blocks[flow.block]) for flow in flows),
     )
 
 
@@ -133,6 +142,6 @@ def token_bits(machine: Machine) -> int:
     return sum(memory.capacity_bits for memory in machine.memories if {"ifmap", "output"} & set(memory.holds))
 
 
-def _cannot_run(trace: Trace, op: Op, why: Infeasible, machine: Machine) -> UserError:
-    found = f"{op.name} needs {why.demand:,} {why.unit}, and there are {why.bound:,} ({why.resource})"
+def _cannot_run(trace: Trace, why: Infeasible, machine: Machine, what: str = "decoding") -> UserError:
+    found = f"{what} needs {why.demand:,} {why.unit}, and there are {why.bound:,} ({why.resource})"
     return user_error(f"{trace.name} on {machine.name}", why.resource, found, why.lever)

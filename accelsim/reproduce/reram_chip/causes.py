@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from accelsim.reproduce.reram_chip.chip import CHIPS, LINK, STACK, Head, WorkingPoint
+from accelsim.hardware.machine import build_machine
+from accelsim.reproduce.reram_chip.chip import Head, WorkingPoint
 from accelsim.reproduce.reram_chip.decode import OUTPUT, PROMPT
 from accelsim.reproduce.reram_chip.published import PublishedPair
 
+FS_PER_NS = 10**6
 WORTH_A_WORD = 0.03
 """Deviations from here on get a cause."""
 
@@ -35,24 +37,31 @@ def _dram_gb_per_s(pair: PublishedPair) -> float:
     return pair.numbers["dram_mb_per_token"].value * pair.numbers["tokens_per_s"].value / 1e3
 
 
-def assumptions(point: WorkingPoint, head: Head, peak_gb_per_s: float) -> list[str]:
+def assumptions(point: WorkingPoint, head: Head) -> list[str]:
     """What the comparison rests on that was not published, one sentence each."""
+    spec = point.arch()
+    machine = build_machine(spec)
+    chips, link, stack = machine.system.chips, machine.system.link, machine.reram_stack
+    assert link is not None
+    assert stack is not None
+    used = chips * FS_PER_NS / float(machine.dram.fs_per_byte)  # 10^9 bytes a second are a byte a ns
+    peak = used / point.dram_efficiency
+    received = f"{FS_PER_NS / float(link.fs_per_byte):g} GB/s, {link.latency_fs / FS_PER_NS:g} ns"
     where = "in DRAM at 4 bits" if head == "dram" else "left out: its weights are neither read nor counted"
-    used = point.dram_efficiency * peak_gb_per_s
     return [
         "Acceptance is not published: tokens and draft steps of a target pass are inferred per pair from its "
         "published DRAM and ReRAM MB a token (rows `input`), and acceptance is i.i.d. with those means.",
         "Draft-then-verify, up to the last step of the ablation, has the same tokens a pass and (to whole lengths) "
         "the same draft steps as the parallel policy, at an acceptance of its own.",
-        f"Fitted on LLaMA2-7B alone: {point.clock_mhz:g} MHz ({point.voltage_v:.2f} V), the lowest clock within 2 % "
-        f"of the highest one's speed; the DRAM's efficiency, {point.dram_efficiency:.3f} of {CHIPS} x "
-        f"{peak_gb_per_s / CHIPS:g} GB/s (effective {used:.2f} GB/s); its energy, {point.dram_pj_per_bit or 0:.2f} pJ "
+        f"Fitted on LLaMA2-7B alone: {point.clock_mhz:g} MHz ({spec.technology.supply_v:.2f} V), the lowest clock "
+        f"within 2 % of the highest one's speed; the DRAM's efficiency, {point.dram_efficiency:.3f} of {chips} x "
+        f"{peak / chips:.4g} GB/s (effective {used:.2f} GB/s); its energy, {point.dram_pj_per_bit or 0:.2f} pJ "
         "a bit, which takes up every other error of energy.",
         f"Steady decoding, contexts {PROMPT} to {PROMPT + OUTPUT}, prompts not counted; KV cache of 8 bits (16 in the "
         "base); activations stay on chip.",
         f"The draft's head is {where}. LLaMA-296M is a guess of its shape.",
-        f"Link between chips: {LINK.bandwidth_gb_per_s:g} GB/s, {LINK.latency_ns:g} ns, {LINK.energy_pj_per_bit:g} "
-        f"pJ a bit; ReRAM latency {STACK.latency_ns:g} ns. The array's shape, its ports and the units' lanes are "
+        f"Link between chips: {received}, {link.energy_pj_per_bit:g} pJ a bit; ReRAM latency "
+        f"{stack.latency_fs / FS_PER_NS:.3g} ns. The array's shape, its ports and the units' lanes are "
         "ours; rotations run on the rotation unit, codebook blocks fuse as even indices do.",
         "The base has 16-bit integers where the paper has BF16, and no rotation.",
     ]
