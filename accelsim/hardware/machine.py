@@ -192,8 +192,8 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     dram = build_dram(spec.dram, where)
     registers = build_register_files(spec.array, process) if isinstance(spec.array, models.PeGridArray) else ()
     stack, bumps, rotation, decoder = _build_optional(spec, array, process, where)
-    core_blocks: list[Block] = [*memories, array, *registers, lut, vector]
-    core_blocks += [block for block in (engine, rotation, decoder) if block is not None]
+    beside = [block for block in (engine, decoder, rotation) if block is not None]
+    core_blocks: list[Block] = [*memories, array, *registers, *beside, lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in core_blocks))
     die = Node("die", children=(core,), process=process)
     root = Node("package", children=(Node("dram", block=dram), *_stack_nodes(stack, bumps), die))

@@ -163,12 +163,15 @@ def test_every_table_row_has_a_source_and_a_known_confidence() -> None:
     folder = resources.files("accelsim.hardware") / "data"
     words = {"published", "computed", "third-party", "derived", "assumed"}
     files = [file for file in folder.iterdir() if file.name.endswith(".csv")]
-    assert len(files) == 9
+    assert len(files) == 10
     for file in files:
         for line in csv.DictReader(file.read_text(encoding="utf-8").splitlines()):
-            marks = {text for key, text in line.items() if key.endswith("confidence")}
-            assert line["source"], (file.name, line)
-            assert marks <= words, (file.name, line)
+            sources = {key.removesuffix("source"): text for key, text in line.items() if key.endswith("source")}
+            assert any(sources.values()), (file.name, line)
+            for about, source in sources.items():
+                marks = {line[about + "confidence"]} if about + "confidence" in line else set()
+                assert marks <= (words if source else {""}), (file.name, line)
+            assert {text for key, text in line.items() if key.endswith("confidence")} <= words | {""}
 
 
 # -- arithmetic --------------------------------------------------------------------------------------
