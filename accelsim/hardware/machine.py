@@ -23,6 +23,7 @@ from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
 from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
 from accelsim.spec import models
+from accelsim.spec.offload import Kernels
 from accelsim.spec.stacked import PlacementRule
 
 FS_PER_US = 1_000_000_000
@@ -80,6 +81,7 @@ class Machine:
     placement: tuple[PlacementRule, ...] = ()
     dma: Dma | None = None
     host: Host | None = None
+    kernels: Kernels | None = None
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
@@ -203,6 +205,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     return Machine(
         spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
         decoder, build_system(spec.system), spec.placement, build_dma(spec.dma), build_host(spec.host),
+        spec.kernels,
     )  # fmt: skip
 
 
