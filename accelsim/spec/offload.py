@@ -63,7 +63,8 @@ class Launches(SpecModel):
 
 
 class Kernels(SpecModel):
-    """Ops run as kernels on many cores, one kernel after the other; the spec's array and vector unit are one core's."""
+    """Ops run as kernels on many cores, one kernel after the other. The spec's array and units are one core's, its
+    memories are shared by all."""
 
     cores: Size
     """Cores alike that share an op's output tiles, wave by wave."""

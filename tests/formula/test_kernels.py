@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim import load_arch
+from accelsim import load_arch, load_trace, simulate
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.mapping.kernels import (
     MatmulKernel,
@@ -78,3 +78,20 @@ def test_a_program_is_launched_once(tpu: Machine, a100: Machine) -> None:
 def test_a_machine_without_kernels() -> None:
     with pytest.raises(ValueError, match="runs no kernels"):
         time_program([matmul_kernel(1, 1, 1, 1)], build_machine(load_arch("systolic_32x32")))
+
+
+def test_a_simulation_runs_kernels(tpu: Machine) -> None:
+    """A matmul that the memory holds whole crosses the pins once, so that the kernel is the one of its shapes."""
+    spec = load_arch("validation/tpu_v6e")
+    (op,) = simulate(spec, load_trace("matmul:1024x2048x512")).ops
+    alone = time_program([matmul_kernel(1024, 2048, 512, 1)], tpu).us
+    assert op.cycles == pytest.approx(alone * 3502, rel=1e-3)
+
+
+def test_vector_ops_are_kernels_too() -> None:
+    report = simulate(load_arch("validation/a100"), load_trace("bert_base"))
+    softmax = next(op for op in report.ops if op.name.endswith("softmax"))
+    assert softmax.cycles >= 12 * 1410
+    assert report.peak_macs_per_cycle == 108 * 1024
+    one = build_machine(load_arch("validation/a100", {"arch.kernels.cores": 1}))
+    assert build_machine(load_arch("validation/a100")).area_mm2["array"] == pytest.approx(108 * one.area_mm2["array"])
