@@ -27,6 +27,9 @@ OPTIONAL: dict[str, object] = {
     "rotation_unit": None,
     "codebook_decoder": None,
     "system": None,
+    "dma": None,
+    "host": None,
+    "kernels": None,
 }
 """Keys that came later, with what leaving them out means."""
 
