@@ -17,6 +17,7 @@ from accelsim.hardware.registers import RegisterFile, build_register_files
 from accelsim.hardware.reram_stack import BumpField, ReramStack, build_bump_field, build_reram_stack
 from accelsim.hardware.rotation_unit import RotationUnit, build_rotation_unit
 from accelsim.hardware.sram import OperandName, Sram, build_sram
+from accelsim.hardware.strided_dma import StridedDma, build_strided_dma
 from accelsim.hardware.system import ONE_CHIP, ChipSystem, build_system
 from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
@@ -77,6 +78,7 @@ class Machine:
     codebook_decoder: CodebookDecoder | None = None
     system: ChipSystem = ONE_CHIP
     placement: tuple[PlacementRule, ...] = ()
+    strided_dma: StridedDma | None = None
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
@@ -199,7 +201,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     root = Node("package", children=(Node("dram", block=dram), *_stack_nodes(stack, bumps), die))
     return Machine(
         spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
-        decoder, build_system(spec.system), spec.placement,
+        decoder, build_system(spec.system), spec.placement, build_strided_dma(spec.strided_dma),
     )  # fmt: skip
 
 

@@ -27,6 +27,9 @@ OPTIONAL: dict[str, object] = {
     "rotation_unit": None,
     "codebook_decoder": None,
     "system": None,
+    "strided_dma": None,
+    "sequencer_loops": 0,
+    "output_cycles": 0,
 }
 """Keys that came later, with what leaving them out means."""
 
