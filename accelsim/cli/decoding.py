@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from accelsim.cli.common import (
     check_outputs,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from accelsim.decoding.policies import Policy
     from accelsim.decoding.serving import Serving
 
+DRAFTING = ("vanilla", "tree", "pearl", "apsd")
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 MAX_REQUESTS = 1_000_000
 EPILOG = """\b
@@ -101,6 +103,7 @@ def decode(
     from accelsim.spec import load_arch
     from accelsim.workload.template import load_template
 
+    _check_used(policy_name)
     policy = make_policy(policy_name, length_of(draft_length), short=short, widths=tree_of(tree))
     accepted = acceptance_of(acceptance)
     asked = draw_lengths(prompts, requests, seed, "--prompts"), draw_lengths(outputs, requests, seed + 1, "--outputs")
@@ -120,6 +123,31 @@ def decode(
             wrote(path)
     if timeline_path is not None or gantt_path is not None:
         _draw(passes, policy, int(costs.contexts[len(costs.contexts) // 2]), timeline_path, gantt_path)
+
+
+USED_BY = {
+    "draft": DRAFTING, "acceptance": DRAFTING, "draft_codebooks": DRAFTING,
+    "draft_length": ("vanilla", "pearl", "apsd"), "short": ("apsd",), "tree": ("tree",),
+    "interleave": ("pearl", "apsd"),
+}  # fmt: skip
+"""Options that only some policies read."""
+
+
+def _check_used(policy: str) -> None:
+    """UserError for every option that was given and that the policy does not read."""
+    from accelsim.decoding.policies import POLICIES
+    from accelsim.errors import Fault, UserError
+
+    context = click.get_current_context()
+    given = [name for name in USED_BY if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    faults = [
+        Fault("command line", 0, 0, f"--{name.replace('_', '-')}", f"policy {policy} does not read it",
+              f"leave it out, or use --policy {' or '.join(USED_BY[name])}")
+        for name in given
+        if policy in POLICIES and policy not in USED_BY[name]
+    ]  # fmt: skip
+    if faults:
+        raise UserError(faults)
 
 
 def _draft(name: str | None, policy: Policy, widths: tuple[int, int, int], codebooks: bool) -> LanguageModel | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FEW = 20
 """A subset of fewer runs shows them all."""
 WORST = 10
+LONGEST = 42
 
 
 def measurement_tables(measurement: Measurement) -> Iterator[Table | str]:
@@ -24,25 +25,23 @@ def measurement_tables(measurement: Measurement) -> Iterator[Table | str]:
     small = {(line.subset, line.quantity) for line in found if line.runs + line.fitted_runs < FEW}
     few = [run for run in measurement.runs if (run.subset, run.quantity) in small]
     many = [run for run in measurement.runs if (run.subset, run.quantity) not in small and not run.fitted]
-    for title, runs in (("", few), (f"The {WORST} runs farthest off:", worst(many, WORST))):
+    for title, runs in (("", few), (f"The {WORST} runs farthest off:\n", worst(many, WORST))):
         if runs:
-            yield f"\n{title}".rstrip()
+            yield f"\n{title}"
             yield _runs(runs)
             yield from _causes(runs)
     if measurement.constants:
-        yield "\nFitted:"
+        yield "\nFitted:\n"
     for constant in measurement.constants:
         source = f"; {constant.source}" if constant.source else ""
-        yield f"  {constant.name} = {constant.value:.4g} {constant.unit}, on {constant.fitted_on}{source}"
-    yield from (f"\n{caution}" for caution in measurement.cautions)
+        yield f"  {constant.name} = {constant.value:.4g} {constant.unit}, on {constant.fitted_on}{source}\n"
+    yield from (f"\n{caution}\n" for caution in measurement.cautions)
 
 
 def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
     by_name = {(limit.subset, limit.quantity): limit for limit in limits}
-    table = plain_table(
-        ("subset", "quantity"),
-        ("runs", "fitted", "mean abs. error", "aim", "roofline's", "median", "p10", "p90", "rank"),
-    )
+    numbers = ("runs", "fitted", "error", "aim", "roofline", "median", "p10", "p90", "rank")
+    table = plain_table(("mean absolute error",), numbers)
     for line in found:
         limit = by_name.get((line.subset, line.quantity))
         aim = "" if limit is None or limit.target_pct is None else f"{limit.target_pct:g} %"
@@ -51,18 +50,19 @@ def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
         ratios = (f"{ratio:.2f}" for ratio in (line.median_ratio, line.p10, line.p90))
         counts = (str(line.runs), str(line.fitted_runs or ""))
         table.add_row(
-            line.subset, line.quantity, *counts, f"{line.mean_abs_error_pct:.1f} %", aim, roofline, *ratios, rank
+            f"{line.subset}, {line.quantity}", *counts, f"{line.mean_abs_error_pct:.1f} %", aim, roofline, *ratios, rank
         )
     return table
 
 
 def _runs(runs: Sequence[MeasuredRun]) -> Table:
-    table = plain_table(("subset", "case", "quantity"), ("measured", "ours", "unit", "off by", "roofline", "bound"))
+    table = plain_table(("run",), ("measured", "ours", "unit", "off by", "roofline", "bound"))
     for run in runs:
         off = f"{(run.ratio - 1) * 100:+.1f} %" + (" (fitted)" if run.fitted else "")
         roofline = "" if run.roofline is None else f"{run.roofline:.4g}"
         values = (f"{run.measured:.4g}", f"{run.ours:.4g}", run.unit, off, roofline, run.bound)
-        table.add_row(run.subset, run.case, run.quantity, *values)
+        name = run.case if run.quantity == run.unit else f"{run.case}, {run.quantity}"
+        table.add_row(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", *values)
     return table
 
 
@@ -70,4 +70,4 @@ def _causes(runs: Sequence[MeasuredRun]) -> Iterator[str]:
     """Each cause once, with how many of these runs it stands for."""
     causes = [run.cause for run in runs if run.cause]
     for cause in dict.fromkeys(causes):
-        yield f"  {causes.count(cause)} of them: {cause}"
+        yield f"  {causes.count(cause)} of them: {cause}\n"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from accelsim.errors import user_error
 
 MOST = 1 << 20
-FORMS = "write one number (128), a range (32:512), or a mean with geometric lengths (~200), in tokens from 1"
+FORMS = f"write one number (128), a range (32:512), or a mean with geometric lengths (~200), in tokens from 1 to {MOST}"
 
 
 def draw_lengths(text: str, count: int, seed: int, name: str) -> NDArray[np.int64]:
@@ -20,19 +20,18 @@ def draw_lengths(text: str, count: int, seed: int, name: str) -> NDArray[np.int6
     rng = np.random.default_rng(seed)
     try:
         if text.startswith("~"):
-            mean = _checked(float(text[1:]))
+            (mean,) = _checked(float(text[1:]))
             return np.minimum(rng.geometric(1 / mean, count), MOST).astype(np.int64)
-        first, _, last = text.partition(":")
-        low = int(_checked(int(first)))
-        high = int(_checked(int(last))) if last else low
-        if high < low or (":" in text and not last):
-            raise ValueError
-        return rng.integers(low, high + 1, count)
+        low, *rest = _checked(*(int(part) for part in text.split(":", 1)))
     except ValueError:
         raise user_error(name, "length", repr(text[:60]), FORMS) from None
+    high = rest[0] if rest else low
+    if high < low:
+        raise user_error(name, "length", f"the range {text} ends before it begins", f"write {high:g}:{low:g}")
+    return rng.integers(int(low), int(high) + 1, count)
 
 
-def _checked(length: float) -> float:
-    if not 1 <= length <= MOST:
+def _checked(*lengths: float) -> tuple[float, ...]:
+    if not all(1 <= length <= MOST for length in lengths):
         raise ValueError
-    return length
+    return lengths

@@ -24,9 +24,12 @@ def acceptance_of(text: str) -> Acceptance:
     numbers = text.removeprefix("runs:")
     try:
         values = tuple(float(part) for part in numbers.split(","))
-        return Independent(values) if numbers == text else Runs(values)
     except ValueError:
         raise user_error("--acceptance", "acceptance", repr(text[:60]), ACCEPTANCE_FORMS) from None
+    try:
+        return Independent(values) if numbers == text else Runs(values)
+    except ValueError as error:
+        raise user_error("--acceptance", "acceptance", str(error), ACCEPTANCE_FORMS) from None
 
 
 def length_of(text: str) -> DraftLength:

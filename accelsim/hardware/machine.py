@@ -11,6 +11,7 @@ from accelsim.hardware.block import Block
 from accelsim.hardware.codebook_decoder import CodebookDecoder, build_codebook_decoder
 from accelsim.hardware.dram import Dram, build_dram
 from accelsim.hardware.lut_unit import LutUnit, build_lut_unit
+from accelsim.hardware.offload import Dma, Host, build_dma, build_host
 from accelsim.hardware.pe_grid import PeGrid, build_pe_grid
 from accelsim.hardware.psum_engine import PsumEngine, build_psum_engine
 from accelsim.hardware.registers import RegisterFile, build_register_files
@@ -78,6 +79,8 @@ class Machine:
     codebook_decoder: CodebookDecoder | None = None
     system: ChipSystem = ONE_CHIP
     placement: tuple[PlacementRule, ...] = ()
+    dma: Dma | None = None
+    host: Host | None = None
     strided_dma: StridedDma | None = None
 
     def blocks(self) -> tuple[Block, ...]:
@@ -201,7 +204,8 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     root = Node("package", children=(Node("dram", block=dram), *_stack_nodes(stack, bumps), die))
     return Machine(
         spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
-        decoder, build_system(spec.system), spec.placement, build_strided_dma(spec.strided_dma),
+        decoder, build_system(spec.system), spec.placement, build_dma(spec.dma), build_host(spec.host),
+        build_strided_dma(spec.strided_dma),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from accelsim.spec.fields import Bits, Cost, Fraction, Positive, Size, SpecModel, whole
+from accelsim.spec.offload import Dma, Host
 from accelsim.spec.stacked import CodebookDecoder, OperatingPoint, PlacementRule, ReramStack, RotationUnit, System
 
 SPEC_VERSION = 1
@@ -408,3 +409,7 @@ class ArchSpec(SpecModel):
     """Left out: one chip."""
     strided_dma: StridedDma | None = None
     """Left out: a tile lies in consecutive addresses, whatever its shape."""
+    dma: Dma | None = None
+    """Left out: a tile is one contiguous transfer."""
+    host: Host | None = None
+    """Left out: tiles follow one another without being issued by anything."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from accelsim.errors import did_you_mean, user_error
 from accelsim.validate import (
-    gemmini,
     published,
     record_scalesim,
     record_zigzag,
@@ -19,6 +18,7 @@ from accelsim.validate import (
 from accelsim.validate.measured import Measurement
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
+from accelsim.validate.silicon import gemmini
 
 Progress = Callable[[int, int], None]
 
@@ -59,7 +59,7 @@ DATASETS = (
         "ZigZag 3.9.1: the same accelerator, constants and layers",
         Peer(zigzag.rows, lambda progress: record_zigzag.record(tuple(record_zigzag.LAYERS), progress)),
     ),
-    Dataset("gemmini", "Gemmini RTL (FireSim), 16 x 16 PEs: first contact, nothing fitted", gemmini.rows),
+    Dataset("gemmini", "Gemmini RTL in FireSim: explicit mappings, networks, CNN layers", gemmini.measurement),
     Dataset("walk", "A slow walk of 300 random loop nests", walked.rows),
     Dataset("roofline", "max(work / peak, bytes / bandwidth), where the answer is beyond doubt", roofline.rows),
     Dataset("published", "Published energies and areas", published.rows),

@@ -28,36 +28,6 @@ def square_systolic(size: int, dataflow: str) -> ArchSpec:
     )
 
 
-def gemmini(size: int) -> ArchSpec:
-    """Gemmini as measured in FireSim: size x size INT8 weight-stationary PEs at 1 GHz.
-
-    Weights load behind the streams (they are double buffered in the PEs), scratchpad and accumulators
-    of 4 MiB each hold any tile, DRAM gives 8 bytes a cycle (as the authors model it) in requests of 64.
-    Scratchpad and accumulators give a row of the array each cycle.
-    """
-    row, psum_row = size * 8, size * 32
-    scratchpad = {"capacity_kib": 4096.0, "read_bits_per_cycle": row, "write_bits_per_cycle": 128}
-    accumulators = {"capacity_kib": 4096.0, "read_bits_per_cycle": psum_row, "write_bits_per_cycle": psum_row}
-    return ArchSpec.model_validate(
-        {
-            "spec_version": 1,
-            "name": "gemmini",
-            "technology": {"node_nm": 28.0, "voltage_v": 0.9, "clock_mhz": 1000.0},
-            "array": {
-                "kind": "systolic", "dataflow": "weight_stationary", "rows": size, "cols": size,
-                "weight_load": "overlapped", "spatial_reduction": "nested",
-            },
-            "buffers": {"ifmap": scratchpad, "weight": scratchpad, "psum_ofmap": accumulators},
-            "dram": {
-                "kind": "ddr3", "bandwidth_gb_per_s": 8.0, "burst_bytes": 64, "row_hit_efficiency": 1.0,
-                "latency_ns": 0.0,
-            },
-            "lut_unit": {"lanes": 1},
-            "vector_unit": {"lanes": 1},
-        }
-    )  # fmt: skip
-
-
 def adder_tree() -> ArchSpec:
     """2 x 2 x 2 adder trees with an APSQ engine, DRAM in bursts of 8 bytes."""
     buffer = {"capacity_kib": 256.0, "read_bits_per_cycle": 64, "write_bits_per_cycle": 64}

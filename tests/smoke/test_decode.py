@@ -50,9 +50,15 @@ def test_without_a_draft() -> None:
         (["--target", "llama_160"], "did you mean 'llama_160m'"),
         (["--target", "llama_160m"], "--draft"),
         (["--target", "llama_160m", "--policy", "vanila"], "did you mean 'vanilla'"),
-        (["--target", "llama_160m", "--acceptance", "1.5"], "runs:"),
+        (["--target", "llama_160m", "--acceptance", "1.5"], "(1.5,) are not probabilities"),
+        (["--target", "llama_160m", "--acceptance", "high"], "runs:"),
         (["--target", "llama_160m", "--draft-length", "0"], "heuristic:"),
-        (["--target", "llama_160m", "--tree", "40,40"], "nodes"),
+        (["--target", "llama_160m", "--policy", "tree", "--tree", "40,40"], "nodes"),
+        (["--target", "llama_160m", "--tree", "4,2"], "--tree: policy vanilla does not read it"),
+        (["--target", "llama_160m", "--policy", "tree", "--draft-length", "3"], "vanilla or pearl or apsd"),
+        (["--target", "llama_160m", "--policy", "autoregressive", "--draft", "llama_160m"], "--draft: policy"),
+        (["--target", "llama_160m", "--prompts", "512:32"], "write 32:512"),
+        (["--target", "llama_160m", "--prompts", "512:"], "a range (32:512)"),
         (["--target", "llama_160m", "--prompts", "0"], "--prompts"),
         (["--target", "llama_160m", "--json", "x.yaml"], ".json"),
         (["--target", "llama_160m", "--set", "workload.psum.bits=8"], "no workload"),
@@ -62,6 +68,31 @@ def test_mistakes(options: list[str], answer: str) -> None:
     result = CliRunner().invoke(cli, ["decode", "apsq_llm_ws", *options])
     assert result.exit_code == 2
     assert answer in result.output + result.stderr
+
+
+def test_a_stack_holds_the_draft_of_several_chips(tmp_path: Path) -> None:
+    """Four chips hold a draft that one has no room for, and read it from there instead of the DRAM."""
+    options = [*SMALL, "--prompts", "16", "--json", str(tmp_path / "out.json")]
+    one = CliRunner().invoke(cli, ["decode", "reram_logic_55nm", *options])
+    assert one.exit_code == 2
+    assert "67,108,864 (reram)" in one.output
+    summaries = []
+    for sets in ([], ["--set", "arch.placement=[]"]):
+        four = CliRunner().invoke(cli, ["decode", "reram_logic_55nm_x4", *options, *sets])
+        assert four.exit_code == 0, four.output
+        summaries.append(json.loads((tmp_path / "out.json").read_text())["summary"])
+    stacked, dram = summaries
+    assert stacked["reram_mb_per_token"] > 0 == dram["reram_mb_per_token"]
+    moved = [found["dram_mb_per_token"] + found["reram_mb_per_token"] for found in summaries]
+    assert moved[0] == pytest.approx(moved[1], rel=0.01)
+    assert stacked["tokens_per_s"] > dram["tokens_per_s"]
+
+
+def test_a_prompt_that_takes_hours_is_refused() -> None:
+    options = ["--target", "llama_160m", "--policy", "autoregressive", "--prompts", "1000000"]
+    result = CliRunner().invoke(cli, ["decode", "reram_logic_55nm", *options])
+    assert result.exit_code == 2
+    assert "more than 2.5 hours" in result.output
 
 
 def test_words() -> None:

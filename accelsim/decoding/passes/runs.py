@@ -1,7 +1,9 @@
 """A pass as runs in program order: a slot of an op's loads, and the computation on it.
 
 An op is cut into as many runs as its largest load needs slots, all of equal share; an op without loads
-is one run. Of two owners, draft and verify, the runs follow one another by the named interleaving:
+is one run. An op of more than MOST_RUNS slots has that many runs of some slots each, so that the program of a very
+long prompt stays small; where its first load and last computation overlap nothing then counts for more, by less
+than a MOST_RUNS-th of the op. Of two owners, draft and verify, the runs follow one another by the named interleaving:
 
     proportional  each at the same share of its own work (by the busiest resource of each run)
     verify_first  the draft's after all of the verify's
@@ -23,6 +25,7 @@ from accelsim.program.program import Ints
 
 Owner = Literal["verify", "draft"]
 Interleave = Literal["proportional", "verify_first", "draft_first"]
+MOST_RUNS = 2048
 OWNERS: tuple[Owner, ...] = ("verify", "draft")
 INTERLEAVES: tuple[Interleave, ...] = ("proportional", "verify_first", "draft_first")
 
@@ -83,7 +86,7 @@ def stream_runs(stream: Stream, stores: Stores) -> Runs:
         np.array([getattr(op, name) for op in ops], np.int64)
         for name in ("dram_bits", "reram_bits", "compute_fs", "gather_bits", "stored_bits")
     )
-    counts = np.maximum(1, -(-np.maximum(dram, reram) // stores.slot_bits))
+    counts = np.clip(-(-np.maximum(dram, reram) // stores.slot_bits), 1, MOST_RUNS)
     op = np.repeat(np.arange(len(ops)), counts)
     nth = np.arange(op.size) - np.repeat(np.cumsum(counts) - counts, counts)
     last, first = nth == counts[op] - 1, nth == 0

@@ -20,6 +20,7 @@ from accelsim.decoding.passes.stores import build_stores
 from accelsim.decoding.passes.work import PassLowering, PassWork
 from accelsim.decoding.policies import Policy
 from accelsim.engine.engine import Timeline, run
+from accelsim.errors import user_error
 from accelsim.hardware.machine import build_machine
 from accelsim.outcomes import Outcomes
 from accelsim.program.program import Ints
@@ -87,8 +88,12 @@ class Passes:
         return pass_program(self.streams(tokens, drafts, context), self.stores, self.interleave, self.issue)
 
     def run(self, streams: Sequence[Stream]) -> Timeline:
-        """The timeline of passes side by side."""
-        timeline = run(pass_program(streams, self.stores, self.interleave, self.issue).program)
+        """The timeline of passes side by side. UserError for passes longer than 2.5 hours."""
+        try:
+            timeline = run(pass_program(streams, self.stores, self.interleave, self.issue).program)
+        except OverflowError:  # int64 femtoseconds end there
+            found = "a pass would last for more than 2.5 hours"
+            raise user_error(self.arch.name, "pass", found, "take shorter prompts or a faster machine") from None
         if timeline.deadlock:
             raise BrokenInvariant("engine", f"deadlock: {'; '.join(timeline.deadlock)}")
         return timeline

@@ -47,7 +47,7 @@ def nest_of(tiling: Tiling, problem: Problem, machine: Machine) -> Mapping:
     channels, filters = tiling.channel_blocks * array.pci, tiling.filter_blocks * array.pco
 
     def held(operand: OperandName) -> Store:
-        return Store(operand, buffer_of(machine, operand).name, two)
+        return Store(operand, buffer_of(machine, operand).name, two and operand != "output")
 
     nodes: list[Node] = [Store(operand, "dram") for operand in OPERANDS]
     nodes += [Loop("n", array.po), Loop("p", tiling.rows), Loop("groups", 1), Loop("k", filters)]

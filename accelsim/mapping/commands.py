@@ -1,0 +1,173 @@
+"""Time of a matmul or conv that a host issues as commands, one a tile, to an array with a DMA engine of its own.
+
+A command loads its tile of inputs and weights whole, streams its folds through the array back to back and,
+where the loops inside have finished its outputs, stores them. One command loads while the one before computes:
+
+    max(issue, load, compute)     load: requests of its rows + lines that the cache lacks
+                                  compute: pixels streamed + a gap a fold
+
+(its rows take the place of those that are finished with), and what does not overlap at both ends counts once.
+
+Lines miss by reuse distance: a loop that brings the same lines again finds them in the cache if all that the
+loops inside it touch fits (`Cache.footprint_bytes`). Tensors that all fit together are there from the start: the
+host has just written them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from accelsim.hardware.machine import Machine
+from accelsim.hardware.offload import Cache, Rows
+from accelsim.hardware.sram import OperandName
+from accelsim.hardware.systolic import Systolic
+
+Dim = Literal["n", "c", "k", "p", "q", "r", "s"]
+Tile = Mapping[Dim, int]
+Bound = Literal["issue", "dma", "compute"]
+DIMS: tuple[Dim, ...] = ("n", "c", "k", "p", "q", "r", "s")
+RELEVANT: dict[OperandName, tuple[Dim, ...]] = {
+    "ifmap": ("n", "c", "p", "q"), "weight": ("c", "k", "r", "s"), "output": ("n", "k", "p", "q"),
+}  # fmt: skip
+"""Of the inputs r and s only shift the window: nearly the same pixels come again."""
+CONTIGUOUS: dict[OperandName, Dim] = {"ifmap": "c", "weight": "k", "output": "k"}
+"""Inputs lie as (n, h, w, c), weights as (r, s, c, k), outputs as (n, p, q, k)."""
+LOADED: tuple[OperandName, ...] = ("ifmap", "weight")
+FOLD_GAP_CYCLES = 1
+
+
+@dataclass(frozen=True)
+class Commands:
+    """A layer of one-byte values cut into commands: `loops` (dim, trips) outermost first over tiles of `tile`.
+
+    A matmul has rows p, reduction c and columns k, and `conv` False. Edge tiles are smaller. Of a conv's work the array
+    skips what falls on zeros of the padding; the rest is `unpadded_share`.
+    """
+
+    extents: Tile
+    tile: Tile
+    loops: tuple[tuple[Dim, int], ...]
+    stride: int
+    conv: bool
+    unpadded_share: float = 1.0
+
+    def classes(self) -> Iterator[tuple[Tile, int]]:
+        """Each distinct tile with its number."""
+        sizes = []
+        for dim in DIMS:
+            whole, rest = divmod(self.extents[dim], self.tile[dim])
+            sizes.append([(self.tile[dim], whole), *([(rest, 1)] if rest else [])])
+        for each in itertools.product(*sizes):
+            tile: dict[Dim, int] = dict(zip(DIMS, (size for size, _ in each), strict=True))
+            yield tile, math.prod(count for _, count in each)
+
+    def rows(self, operand: OperandName, tile: Tile) -> Rows:
+        """An operand's part of a tile as rows in memory."""
+        row = CONTIGUOUS[operand]
+        if operand == "ifmap":
+            height, width = (tile["p"] - 1) * self.stride + tile["r"], (tile["q"] - 1) * self.stride + tile["s"]
+            count = tile["n"] * height * width
+        elif operand == "weight":
+            count = tile["r"] * tile["s"] * tile["c"]
+        else:
+            count = tile["n"] * tile["p"] * tile["q"]
+        return Rows(count, tile[row], self.extents[row])
+
+
+@dataclass(frozen=True)
+class CommandTime:
+    """Core cycles of a layer and what bounds most of them."""
+
+    cycles: float
+    bound: Bound
+    commands: int
+
+
+def time_commands(layer: Commands, machine: Machine) -> CommandTime:
+    """Core cycles of a layer. ValueError for a machine without host, DMA engine or systolic array."""
+    host, dma, array = machine.host, machine.dma, machine.array
+    if host is None or dma is None or not isinstance(array, Systolic):
+        raise ValueError(f"{machine.name} has no systolic array that a host issues commands to")
+    issue = host.conv_issue_cycles if layer.conv else host.matmul_issue_cycles
+    commands = math.prod(trips for _, trips in layer.loops)
+    finished = math.prod(trips for dim, trips in layer.loops if dim in RELEVANT["output"]) / commands
+    line_cycles = 0.0
+    if dma.cache is not None:
+        line_cycles = dma.cache.line_bytes * float(machine.dram.fs_per_byte) / machine.period_fs
+    missing = {name: missing_lines(name, layer, dma.cache) / commands for name in LOADED}
+    cycles: dict[Bound, float] = {}
+    ramp = 0.0
+    for tile, count in layer.classes():
+        load = sum(dma.cycles(layer.rows(name, tile)) for name in LOADED)
+        load += finished * dma.cycles(layer.rows("output", tile))
+        if dma.cache is not None:
+            shares = (
+                dma.cache.lines(layer.rows(n, tile)) / dma.cache.lines(layer.rows(n, layer.tile)) for n in missing
+            )
+            load += line_cycles * sum(share * lines for share, lines in zip(shares, missing.values(), strict=True))
+        busy = layer.unpadded_share * array_cycles(tile, layer.conv, array)
+        parts: dict[Bound, float] = {"issue": issue, "dma": load, "compute": busy}
+        slowest = max(parts, key=lambda name: parts[name])
+        cycles[slowest] = cycles.get(slowest, 0.0) + count * parts[slowest]
+        ramp = max(ramp, min(load, busy))
+    skew = array.rows + array.cols - 2 + array.rows
+    total = sum(cycles.values()) + ramp + skew
+    return CommandTime(total, max(cycles, key=lambda name: cycles[name]), commands)
+
+
+def array_cycles(tile: Tile, conv: bool, array: Systolic) -> float:
+    """Cycles of a tile's folds, one after the other without draining: each streams its pixels of one image row or
+    column (whichever takes fewer folds; of a matmul, its rows), at most as many as the array has rows."""
+    taps = tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
+    pixels = tile["n"] * tile["p"] * tile["q"]
+    streams = -(-pixels // array.rows)
+    if conv:
+        p, q = tile["p"], tile["q"]
+        streams = tile["n"] * min(p * -(-q // array.rows), q * -(-p // array.rows))
+    return float(taps * (pixels + FOLD_GAP_CYCLES * streams))
+
+
+def missing_lines(operand: OperandName, layer: Commands, cache: Cache | None) -> float:
+    """Lines of an operand that all commands together fetch from the DRAM."""
+    if cache is None:
+        return 0.0
+    loops = layer.loops
+    if _footprint_bytes(layer, loops, cache) <= cache.capacity_bytes:
+        return 0.0
+    tile = layer.rows(operand, layer.tile)
+    lines = float(cache.lines(tile) * math.prod(trips for _, trips in loops))
+    for at in range(len(loops) - 1, -1, -1):
+        # Loops that leave the operand alone touch it at every trip: what counts comes after the last of them.
+        inside = itertools.dropwhile(lambda loop: loop[0] not in RELEVANT[operand], loops[at + 1 :])
+        if _footprint_bytes(layer, tuple(inside), cache) > cache.capacity_bytes:
+            break
+        dim, trips = loops[at]
+        if dim not in RELEVANT[operand]:
+            lines /= trips
+        elif dim == CONTIGUOUS[operand]:
+            lines /= min(trips, _tiles_a_line(tile, cache))
+    return lines
+
+
+def _footprint_bytes(layer: Commands, loops: Sequence[tuple[Dim, int]], cache: Cache) -> float:
+    """Room in the cache that these loops' inputs and weights take."""
+    total = 0.0
+    for operand in LOADED:
+        tile = layer.rows(operand, layer.tile)
+        tiles = 1
+        for dim, trips in loops:
+            if dim == CONTIGUOUS[operand]:
+                tiles *= -(-trips // _tiles_a_line(tile, cache))
+            elif dim in RELEVANT[operand]:
+                tiles *= trips
+        total += tiles * cache.footprint_bytes(tile)
+    return total
+
+
+def _tiles_a_line(tile: Rows, cache: Cache) -> int:
+    """Neighbouring tiles whose rows share a line."""
+    return max(1, cache.line_bytes // tile.row_bytes)
