@@ -57,11 +57,13 @@ def tile_runs(problem: Problem, steps: Steps, level: Level, operand: OperandName
 
     size = {dim: tile(dim)[1] for dim in problem.relevant(operand)}
     if operand == "weight":
-        taps = size["r"] * size["s"]
+        taps, blocks = size["r"] * size["s"], _blocks(size["c"], dma.channel_block)
+        all_taps = taps == conv.r * conv.s
+        parts = np.where(all_taps, 1, blocks * np.where(size["s"] == conv.s, 1, size["r"]))
         filters = size["groups"] * _blocks(size["k"], dma.filter_block)
-        whole = (size["c"] == conv.c) & (taps == conv.r * conv.s)
-        parts = np.where(taps == conv.r * conv.s, 1, taps * _blocks(size["c"], dma.channel_block))
-        return np.where(whole, 1, filters * parts), size["groups"] * size["k"] * size["c"] * taps
+        whole = np.where(size["k"] == conv.k, 1, size["groups"])
+        runs = np.where(all_taps & (size["c"] == conv.c), whole, filters * parts)
+        return runs, size["groups"] * size["k"] * size["c"] * taps
     images = _blocks(size["n"], dma.image_block)
     if operand == "output":
         channels = size["groups"] * _blocks(size["k"], dma.filter_block)
@@ -70,7 +72,8 @@ def tile_runs(problem: Problem, steps: Steps, level: Level, operand: OperandName
     high, wide = (_box(conv, axis, *(tile(dim) for dim in pair)) for axis, pair in enumerate(NESTED_PAIRS))
     channels = size["groups"] * _blocks(size["c"], dma.channel_block)
     together = (wide == conv.w) & (not any(conv.padding))
-    return images * channels * np.where(together, 1, high), size["groups"] * size["n"] * size["c"] * high * wide
+    rows = np.where(together, np.minimum(high, 1), high * (wide > 0))
+    return images * channels * rows, size["groups"] * size["n"] * size["c"] * high * wide
 
 
 def _box(conv: ConvDims, axis: int, outputs: tuple[Ints, Ints], taps: tuple[Ints, Ints]) -> Ints:

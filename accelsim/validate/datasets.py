@@ -18,7 +18,7 @@ from accelsim.validate import (
 from accelsim.validate.measured import Measurement
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
-from accelsim.validate.silicon import gemmini
+from accelsim.validate.silicon import gemmini, vta
 
 Progress = Callable[[int, int], None]
 
@@ -60,6 +60,7 @@ DATASETS = (
         Peer(zigzag.rows, lambda progress: record_zigzag.record(tuple(record_zigzag.LAYERS), progress)),
     ),
     Dataset("gemmini", "Gemmini RTL in FireSim: explicit mappings, networks, CNN layers", gemmini.measurement),
+    Dataset("vta", "VTA on PYNQ (FPGA): convs in TVM's tuned tilings", vta.measurement),
     Dataset("walk", "A slow walk of 300 random loop nests", walked.rows),
     Dataset("roofline", "max(work / peak, bytes / bandwidth), where the answer is beyond doubt", roofline.rows),
     Dataset("published", "Published energies and areas", published.rows),

@@ -52,10 +52,10 @@ CAUTION = (
 )
 
 LIMITS = (
-    Limit(JULY, "cycles", 99.0, None, 15.0),
-    Limit(AUGUST, "cycles", 99.0, None, 15.0),
-    Limit(BATCHED, "cycles", 99.0, None, 15.0),
-    Limit(GROUPS, "cycles", 99.0, None, None),
+    Limit(JULY, "cycles", 12.4, 0.9, 15.0),
+    Limit(AUGUST, "cycles", 8.3, 0.98, 15.0),
+    Limit(BATCHED, "cycles", 4.3, 0.95, 15.0),
+    Limit(GROUPS, "cycles", 9.9, 0.98, None),
 )
 
 

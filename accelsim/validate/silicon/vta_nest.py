@@ -3,8 +3,10 @@
 The schedule (`schedule_conv2d_packed`, TVM vta/python/vta/top/vta_conv2d.py) walks output tiles rows,
 filters, columns; in each it accumulates over channel tiles, loading the inputs (with their halo) and the
 weights of every step, then requantises and stores. Two virtual threads, over filters or over rows, are
-two tiles in flight with half of the buffers each: every operand double buffered. Within a GEMM instruction the loops
-over columns and over taps along a row are the sequencer's, the rest are micro-ops.
+two tiles in flight with half of the buffers each: inputs and weights are double buffered. Their steps
+take turns one by one, so both tiles are stored before either's sums start anew: outputs are not.
+Within a GEMM instruction the loops over columns and over taps along a row are the sequencer's, the rest
+are micro-ops.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ def nest_of(tiling: Tiling, problem: Problem, machine: Machine) -> Mapping:
     nodes += [Loop("n", array.po), Loop("p", tiling.rows), Loop("groups", 1), Loop("k", filters)]
     nodes += [Loop("q", tiling.columns), held("output"), Loop("c", channels), held("ifmap"), held("weight")]
     nodes += [Loop(dim, step) for dim, step in (("c", array.pci), ("q", 1), ("s", 1), ("r", 1), ("k", array.pco))]
-    nodes += [Loop("p", 1), Spatial("n", array.po), Spatial("c", array.pci), Spatial("k", array.pco)]
+    nodes += [Loop("p", 1), *([Spatial("n", array.po)] if array.po > 1 else [])]
+    nodes += [Spatial("c", array.pci), Spatial("k", array.pco)]
     nodes += [Store(operand, "array") for operand in OPERANDS]
     return Mapping(without_single_trips(nodes, problem))
