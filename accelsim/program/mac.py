@@ -85,12 +85,12 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
-    chains = tuple(
+    moved = [
         run_by_run(chain, problem, part.steps, part.levels[operand], operand, machine)
         for operand, chain in zip(OPERANDS, chains, strict=True)
-    )
-    inwards = [transfer for chain in chains for transfer in chain.inwards]
-    outwards = [transfer for chain in chains for transfer in chain.outwards]
+    ]
+    inwards = [transfer for chain in moved for transfer in chain.inwards]
+    outwards = [transfer for chain in moved for transfer in chain.outwards]
     ports = shared_ports([*inwards, *outwards], machine)
     before, after = ([transfer_queue(transfer, machine, ports) for transfer in way] for way in (inwards, outwards))
     array = _array_queue(part.work.cycles * machine.period_fs, part.tiles, chains)

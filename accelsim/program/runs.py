@@ -82,8 +82,8 @@ def _box(conv: ConvDims, axis: int, outputs: tuple[Ints, Ints], taps: tuple[Ints
     stride, dilation, padding = conv.stride[axis], conv.dilation[axis], conv.padding[axis]
     first = start * stride + tap * dilation - padding
     last = (start + count - 1) * stride + (tap + many - 1) * dilation - padding
-    return np.maximum(np.minimum(last, (conv.h, conv.w)[axis] - 1) - np.maximum(first, 0) + 1, 0)
+    return np.asarray(np.maximum(np.minimum(last, (conv.h, conv.w)[axis] - 1) - np.maximum(first, 0) + 1, 0), np.int64)
 
 
 def _blocks(size: Ints, block: int) -> Ints:
-    return -(-size // block)
+    return np.asarray(-(-size // block), np.int64)

@@ -27,6 +27,8 @@ OPTIONAL: dict[str, object] = {
     "rotation_unit": None,
     "codebook_decoder": None,
     "system": None,
+    "dma": None,
+    "host": None,
     "strided_dma": None,
     "sequencer_loops": 0,
     "output_cycles": 0,
