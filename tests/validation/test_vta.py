@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+
 import pytest
 
 from accelsim.mapping.nest import Loop
 from accelsim.validate.explicit import cost_of
-from accelsim.validate.measured import Measurement
+from accelsim.validate.measured import MeasuredRun, Measurement
 from accelsim.validate.silicon import tables, vta
 from accelsim.validate.silicon.vta_fit import OUTPUT_CYCLES, RUN_CYCLES, SLOW_OUTPUT_CYCLES, fitted
 from accelsim.validate.statistics import Summary, failures, summaries
@@ -19,7 +21,12 @@ def measurement() -> Measurement:
 
 @pytest.fixture(scope="module")
 def found(measurement: Measurement) -> dict[str, Summary]:
-    return {line.subset: line for line in summaries(measurement.runs)}
+    return {line.subset: line for line in summaries(measurement.runs) if line.quantity == "cycles"}
+
+
+def _given(measurement: Measurement) -> list[MeasuredRun]:
+    """The tuner's tilings."""
+    return [run for run in measurement.runs if run.quantity == "cycles"]
 
 
 def test_no_error_has_grown(measurement: Measurement, found: dict[str, Summary]) -> None:
@@ -31,7 +38,7 @@ def test_no_error_has_grown(measurement: Measurement, found: dict[str, Summary])
 
 def test_convs_of_both_configurations_are_within_15_percent(measurement: Measurement) -> None:
     """Together, rows that nothing was fitted on; a fifth of the roofline's error."""
-    runs = [run for run in measurement.runs if run.subset != vta.GROUPS and not run.fitted]
+    runs = [run for run in _given(measurement) if run.subset != vta.GROUPS and not run.fitted]
     ours, roofline = (
         100 * sum(abs(value / run.measured - 1) for run, value in pairs) / len(runs)
         for pairs in ([(run, run.ours) for run in runs], [(run, run.roofline or 0.0) for run in runs])
@@ -48,7 +55,17 @@ def test_the_constants_are_those_fitted(measurement: Measurement) -> None:
     assert len(layers) == 8
     assert [constant.value for constant in measurement.constants] == [run * 10, output, slow[1]]
     assert slow[1] == vta.SLOW_OUTPUT_CYCLES
-    assert sum(run.fitted for run in measurement.runs) == 10
+    assert sum(run.fitted for run in _given(measurement)) == 10
+
+
+def test_the_tuner_s_tilings_are_close_to_our_best(measurement: Measurement) -> None:
+    """No tuned tiling is much better than our best one is predicted to be; most are within a tenth of it."""
+    best = {(run.subset, run.case): run for run in measurement.runs if run.quantity == vta.BEST}
+    pairs = [(best[run.subset, run.case].ours, run) for run in _given(measurement)]
+    assert len(pairs) == 56
+    assert all(ours <= 1.02 * run.ours for ours, run in pairs)
+    assert all(ours <= 1.08 * run.measured for ours, run in pairs)
+    assert statistics.median(ours / run.ours for ours, run in pairs) > 0.9
 
 
 def test_without_its_own_constant_august_is_far_off() -> None:
