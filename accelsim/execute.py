@@ -21,6 +21,7 @@ from accelsim.mapping.psum_order import psum_order_fault
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
+from accelsim.offload import time_mac_commands, time_mac_kernel, time_vector_kernel
 from accelsim.program.prefetch import Prefetch
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec.models import MappingRules
@@ -85,9 +86,9 @@ def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -
 
 def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
-    too_wide = _too_wide(problem, machine)
-    if too_wide is not None:
-        return too_wide
+    refused = _too_wide(problem, machine) or _grouped_command(problem, machine)
+    if refused is not None:
+        return refused
     mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
     if isinstance(mapped, Infeasible):
         return mapped
@@ -97,7 +98,7 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
     if order is not None:
         return order
     flows = mac_flows(problem, mapping, machine, work.weight_name)
-    timing = time_mac(problem, mapping, flows, machine)
+    timing = _mac_timing(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
     outcome = _outcome(flows, timing, machine, visits, mapping)
@@ -138,7 +139,16 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
     if too_large is not None:
         return too_large
     flows = vector_flows(work, need, machine)
-    return _outcome(flows, time_vector(work, need, flows, machine), machine, 0, None)
+    timed = time_vector if machine.kernels is None else time_vector_kernel
+    return _outcome(flows, timed(work, need, flows, machine), machine, 0, None)
+
+
+def _mac_timing(problem: Problem, mapping: Mapping, flows: tuple[Flow, ...], machine: Machine) -> Timing:
+    if machine.kernels is not None:
+        return time_mac_kernel(problem, mapping, flows, machine)
+    if machine.host is not None:
+        return time_mac_commands(problem, mapping, flows, machine)
+    return time_mac(problem, mapping, flows, machine)
 
 
 def _transform_too_long(work: VectorProblem, machine: Machine) -> Infeasible | None:
@@ -185,6 +195,13 @@ def bound_by(timing: Timing) -> str:
     if busiest.name in COMPUTE:
         return max(timing.unit_cycles, key=lambda unit: unit[1])[0]
     return busiest.name
+
+
+def _grouped_command(problem: Problem, machine: Machine) -> Infeasible | None:
+    groups = 1 if problem.conv is None else problem.conv.groups
+    if machine.host is None or groups == 1:
+        return None
+    return Infeasible("host", groups, 1, "groups of a conv in a command", "run the groups as ops of their own")
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

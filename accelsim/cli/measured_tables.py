@@ -61,7 +61,7 @@ def _runs(runs: Sequence[MeasuredRun]) -> Table:
         off = f"{(run.ratio - 1) * 100:+.1f} %" + (" (fitted)" if run.fitted else "")
         roofline = "" if run.roofline is None else f"{run.roofline:.4g}"
         values = (f"{run.measured:.4g}", f"{run.ours:.4g}", run.unit, off, roofline, run.bound)
-        name = run.case if run.quantity == run.unit else f"{run.case}, {run.quantity}"
+        name = run.case if len({each.quantity for each in runs}) == 1 else f"{run.case}, {run.quantity}"
         table.add_row(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", *values)
     return table
 

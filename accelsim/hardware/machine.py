@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from accelsim.errors import user_error
 from accelsim.hardware.adder_tree import AdderTree, build_adder_tree
@@ -24,12 +25,14 @@ from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
 from accelsim.hardware.vector_unit import VectorUnit, build_vector_unit
 from accelsim.spec import models
+from accelsim.spec.offload import Kernels
 from accelsim.spec.stacked import PlacementRule
 
 FS_PER_US = 1_000_000_000
 _OPERANDS: dict[str, OperandName] = {"ifmap": "ifmap", "weight": "weight", "psum": "output"}
 
 Array = AdderTree | Systolic | PeGrid
+B = TypeVar("B", bound=Block)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Machine:
     placement: tuple[PlacementRule, ...] = ()
     dma: Dma | None = None
     host: Host | None = None
+    kernels: Kernels | None = None
     strided_dma: StridedDma | None = None
 
     def blocks(self) -> tuple[Block, ...]:
@@ -170,12 +174,17 @@ class Machine:
     @property
     def peak_macs_per_cycle(self) -> int:
         """Multiply-accumulates in a cycle with every lane busy."""
-        return self.array.macs_per_cycle
+        return self.cores * self.array.macs_per_cycle
+
+    @property
+    def cores(self) -> int:
+        """Cores alike: array and units are one core's, but for area and static power; memories are shared."""
+        return 1 if self.kernels is None else self.kernels.cores
 
     @property
     def peak_tops(self) -> float:
         """2 x MACs per second at the core clock, 10^12 per second."""
-        return 2 * self.array.macs_per_cycle * self.process.clock_mhz / 1e6
+        return 2 * self.peak_macs_per_cycle * self.process.clock_mhz / 1e6
 
 
 def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
@@ -197,6 +206,9 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     dram = build_dram(spec.dram, where)
     registers = build_register_files(spec.array, process) if isinstance(spec.array, models.PeGridArray) else ()
     stack, bumps, rotation, decoder = _build_optional(spec, array, process, where)
+    if spec.kernels is not None:
+        cores = spec.kernels.cores
+        array, lut, vector = _on_all(array, cores), _on_all(lut, cores), _on_all(vector, cores)
     beside = [block for block in (engine, decoder, rotation) if block is not None]
     core_blocks: list[Block] = [*memories, array, *registers, *beside, lut, vector]
     core = Node("core", children=tuple(Node(block.name, block=block) for block in core_blocks))
@@ -205,7 +217,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     return Machine(
         spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
         decoder, build_system(spec.system), spec.placement, build_dma(spec.dma), build_host(spec.host),
-        build_strided_dma(spec.strided_dma),
+        spec.kernels, build_strided_dma(spec.strided_dma),
     )  # fmt: skip
 
 
@@ -221,6 +233,12 @@ def _build_optional(
     if spec.codebook_decoder is not None:
         decoder = build_codebook_decoder(spec.codebook_decoder, array.operand_bits, process)
     return stack, bumps, rotation, decoder
+
+
+def _on_all(block: B, cores: int) -> B:
+    """A core's block with the area and static power of all cores' blocks."""
+    why = f"x {cores} cores"
+    return replace(block, area_mm2=block.area_mm2.scaled(cores, why), leakage_mw=block.leakage_mw.scaled(cores, why))
 
 
 def _stack_nodes(stack: ReramStack | None, bumps: BumpField | None) -> tuple[Node, ...]:

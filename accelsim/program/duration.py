@@ -209,8 +209,8 @@ def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int
     if isinstance(array, AdderTree):
         issued = issued_share(step.problem, array)
         pieces = -(-_pieces(step.problem, inner) * issued.numerator // issued.denominator)
-        fills, blocks = _fills(step.problem, inner, array), _finished_blocks(step, inner)
-        return array.cycles(pieces, fills) + blocks * array.output_cycles, 0
+        outputs = array.output_cycles * _finished_blocks(step, inner) if array.output_cycles else 0
+        return array.cycles(pieces, _fills(step.problem, inner, array)) + outputs, 0
     if isinstance(array, PeGrid):
         summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
         return array.cycles(_pieces(step.problem, inner), summed), 0
@@ -235,6 +235,8 @@ def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int
 
 def _fills(step: Problem, inner: Sequence[Loop], array: AdderTree) -> int:
     """How often the pipeline fills in a step: once, or in every trip of the loops that the sequencer walks."""
+    if not array.sequencer_loops:
+        return 1
     left = dict(step.extents)
     trips = []
     for loop in inner:

@@ -18,6 +18,7 @@ from accelsim.spec.models import (
     PeGridArray,
     RegisterFile,
 )
+from accelsim.spec.offload_checks import OFFLOAD_RULES
 from accelsim.spec.stack_checks import STACK_RULES
 from accelsim.spec.words import DataPath
 
@@ -356,6 +357,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("array",), _registers_are_whole_words),
     Rule(("array",), _registers_hold_a_value),
     *STACK_RULES,
+    *OFFLOAD_RULES,
 )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from accelsim.spec.fields import Bits, Cost, Fraction, Positive, Size, SpecModel, whole
-from accelsim.spec.offload import Dma, Host
+from accelsim.spec.offload import Dma, Host, Kernels
 from accelsim.spec.stacked import CodebookDecoder, OperatingPoint, PlacementRule, ReramStack, RotationUnit, System
 
 SPEC_VERSION = 1
@@ -413,3 +413,5 @@ class ArchSpec(SpecModel):
     """Left out: a tile is one contiguous transfer."""
     host: Host | None = None
     """Left out: tiles follow one another without being issued by anything."""
+    kernels: Kernels | None = None
+    """Left out: one core."""

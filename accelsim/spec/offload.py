@@ -1,4 +1,4 @@
-"""The schema of an accelerator that a host core drives command by command, through a DMA engine of its own."""
+"""The schema of accelerators that a host drives: command by command through a DMA engine, or kernel by kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from accelsim.spec.fields import Positive, Size, SpecModel
+from accelsim.spec.fields import Fraction, Positive, Size, SpecModel
 
 Cycles = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False, strict=True)]
 
@@ -44,3 +44,37 @@ class Host(SpecModel):
     """Core cycles to issue the command of a matmul's tile."""
     conv_issue_cycles: Cycles
     """Core cycles to issue the command of a conv's tile."""
+
+
+Microseconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)]
+
+
+class Launches(SpecModel):
+    """Time from one kernel's end to the next one's begin, by what it computes."""
+
+    matmul_us: Microseconds = 0.0
+    """Of a matmul, microseconds."""
+    softmax_us: Microseconds = 0.0
+    """Of a softmax, microseconds."""
+    normalize_us: Microseconds = 0.0
+    """Of a normalisation, microseconds."""
+    elementwise_us: Microseconds = 0.0
+    """Of any other function, microseconds."""
+
+
+class Kernels(SpecModel):
+    """Ops run as kernels on many cores, one kernel after the other. The spec's array and units are one core's, its
+    memories are shared by all."""
+
+    cores: Size
+    """Cores alike that share an op's output tiles, wave by wave."""
+    tile_rows: Size
+    """Rows of the output tile that a core works on; fewer where the output has fewer."""
+    tile_cols: Size
+    """Columns of it."""
+    overlap_kib: Positive
+    """Memory of all cores in which tiles are double buffered, so that loads overlap computing, KiB."""
+    peak_efficiency: Fraction = 1.0
+    """Share of its peak that a busy array reaches."""
+    launch: Launches = Launches()
+    """Fixed cost of a kernel."""

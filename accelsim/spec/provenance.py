@@ -32,6 +32,7 @@ OPTIONAL: dict[str, object] = {
     "strided_dma": None,
     "sequencer_loops": 0,
     "output_cycles": 0,
+    "kernels": None,
 }
 """Keys that came later, with what leaving them out means."""
 

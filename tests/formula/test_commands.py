@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim import load_arch
+from accelsim import load_arch, load_trace, simulate
+from accelsim.errors import UserError
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.offload import Cache, Dma, Rows
 from accelsim.hardware.systolic import Systolic
@@ -137,3 +138,31 @@ def test_issue_bounds_tiny_tiles(machine: Machine) -> None:
 def test_a_machine_without_host() -> None:
     with pytest.raises(ValueError, match="no systolic array that a host"):
         time_commands(layer({"p": 4}, {"p": 4}), build_machine(load_arch("systolic_32x32")))
+
+
+def test_a_simulation_issues_commands(machine: Machine) -> None:
+    """Every op takes at least its commands' issue and what its mapping moves; groups are refused, and said why."""
+    spec = load_arch("validation/gemmini_16x16")
+    (op,) = simulate(spec, load_trace("matmul:128x768x768")).ops
+    assert op.bound_by in ("host", "dma", "array")
+    assert op.cycles >= 128 * 768 * 768 / 256
+    report = simulate(spec, load_trace("efficientvit_b1"))
+    assert {row.resource for row in report.infeasible} == {"host"}
+    assert all(row.unit == "groups of a conv in a command" for row in report.infeasible)
+    assert report.ops
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"arch.kernels.cores": 2, "arch.kernels.tile_rows": 1, "arch.kernels.tile_cols": 1,
+          "arch.kernels.overlap_kib": 1}, "a machine runs kernels or is issued commands"),
+        ({"arch.dma": None}, "without dma"),
+        ({"arch.host": None}, "without host"),
+        ({"arch.array.spatial_reduction": "flatten_crs"}, "write nested"),
+        ({"arch.mapping.prefetch": "weights"}, "weights under kernels or a host"),
+    ],
+)  # fmt: skip
+def test_specs_that_make_no_sense(changes: dict[str, object], answer: str) -> None:
+    with pytest.raises(UserError, match=answer):
+        load_arch("validation/gemmini_16x16", changes)

@@ -1,0 +1,131 @@
+"""Timing of ops on machines that a host drives: kernel by kernel on many cores, or a command a tile.
+
+Access counts are those of the mapping all the same, and its DRAM bytes are what a kernel transfers. A command's
+loads come through the cache, whose misses `accelsim.mapping.commands` counts by itself: where the mapping's own
+DRAM traffic takes longer, that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accelsim.engine.engine import ResourceUse
+from accelsim.hardware.machine import Machine
+from accelsim.mapping.commands import DIMS, Commands, Dim, time_commands
+from accelsim.mapping.kernels import (
+    Function,
+    Kernel,
+    MatmulKernel,
+    VectorKernel,
+    compute_us,
+    launch_us,
+    time_program,
+    transfer_us,
+)
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.problem import Problem
+from accelsim.mapping.traffic import Flow
+from accelsim.mapping.vector import VectorProblem, VectorWork
+from accelsim.program.duration import whole_work
+from accelsim.program.mac import step_loops
+from accelsim.timing import Timing
+
+FS_PER_US = 10**9
+FUNCTIONS: dict[str, Function] = {"softmax": "softmax", "normalize": "normalize"}
+_MATMUL: dict[str, Dim] = {"m": "p", "k": "c", "n": "k"}
+
+
+def time_mac_kernel(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """A matmul or conv as one kernel; a conv is the matmul of its pixels and taps."""
+    extents = dict(problem.extents)
+    columns, reduction, rows, batch = extents.pop(problem.column), 1, 1, 1
+    for dim, extent in extents.items():
+        if dim in problem.reduction:
+            reduction *= extent
+        elif dim in problem.batch:
+            batch *= extent
+        else:
+            rows *= extent
+    kernel = MatmulKernel(batch, rows, reduction, columns, _dram_bits(flows, machine) // 8)
+    work = whole_work(problem, mapping, machine)
+    return _kernel_timing(kernel, flows, machine, work.macs, work.lane_macs)
+
+
+def time_vector_kernel(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """An op without MACs as one kernel of the vector lanes."""
+    operations, _ = problem.operations(work)
+    function = FUNCTIONS.get(problem.kind, "elementwise")
+    return _kernel_timing(VectorKernel(function, operations, _dram_bits(flows, machine) // 8), flows, machine, 0, 0)
+
+
+def time_mac_commands(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
+    """A matmul or ungrouped conv as commands, one for each tile that the innermost memories hold."""
+    time = time_commands(commands_of(problem, mapping, machine), machine)
+    work = whole_work(problem, mapping, machine)
+    bits = _dram_bits(flows, machine)
+    dram_fs = machine.dram.transfer_fs(bits)
+    makespan = max(round(time.cycles * machine.period_fs), dram_fs)
+    busy = {"dram": dram_fs, "array": min(makespan, work.compute_cycles * machine.period_fs)}
+    busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = makespan
+    return _timing(makespan, busy, work.compute_cycles, flows, machine, work.macs, work.lane_macs)
+
+
+def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Commands:
+    """The commands of a mapped op. ValueError for a grouped conv and one whose loops are not its primitive ones."""
+    names: dict[str, Dim] = _MATMUL if problem.conv is None else {dim: dim for dim in DIMS}
+    whole: dict[Dim, int] = dict.fromkeys(DIMS, 1)
+    for dim, extent in problem.extents:
+        if dim in names:
+            whole[names[dim]] = extent
+        elif dim in ("b", "g"):
+            whole["n"] *= extent
+        elif extent > 1:
+            raise ValueError(f"commands know no dim {dim}")
+    tile, loops = dict(whole), []
+    sizes = dict(problem.extents)
+    for loop in step_loops(mapping, machine):
+        name = names.get(loop.dim, "n")
+        loops.append((name, -(-sizes[loop.dim] // loop.step)))
+        sizes[loop.dim] = loop.step
+        tile[name] = loop.step if name != "n" or loop.dim == "n" else 1
+    stride = 1 if problem.conv is None else problem.conv.stride[0]
+    return Commands(whole, tile, tuple(loops), stride, problem.conv is not None)
+
+
+def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int, lane_macs: int) -> Timing:
+    assert machine.kernels is not None
+    parts = {
+        "array" if isinstance(kernel, MatmulKernel) else "units": compute_us(kernel, machine),
+        "dram": transfer_us(kernel.dram_bytes, machine),
+        "launch": launch_us(kernel, machine.kernels),
+    }
+    busy = {name: round(us * FS_PER_US) for name, us in parts.items()}
+    makespan = round(time_program([kernel], machine).us * FS_PER_US)
+    compute = next(iter(busy.values())) // machine.period_fs
+    return _timing(makespan, busy, compute, flows, machine, macs, lane_macs)
+
+
+def _timing(
+    makespan_fs: int, busy_fs: dict[str, int], compute: int, flows: Sequence[Flow], machine: Machine, macs: int,
+    lane_macs: int,
+) -> Timing:  # fmt: skip
+    resources = tuple(ResourceUse(name, fs, makespan_fs - fs, 0) for name, fs in busy_fs.items())
+    waits = (
+        ("dram", makespan_fs - compute * machine.period_fs),
+        ("array busy", 0),
+        ("buffer port", 0),
+        ("dependency", 0),
+    )
+    unit = machine.array.name if macs else machine.vector_unit.name
+    return Timing(
+        makespan_fs, resources, compute, ((unit, compute),), _useful_bits(flows, machine), waits, macs, lane_macs,
+        method="estimate",
+    )  # fmt: skip
+
+
+def _dram_bits(flows: Sequence[Flow], machine: Machine) -> int:
+    return sum(flow.bits_moved for flow in flows if flow.block == machine.dram.name)
+
+
+def _useful_bits(flows: Sequence[Flow], machine: Machine) -> int:
+    return sum(flow.bits_useful for flow in flows if flow.block == machine.dram.name)

@@ -1,0 +1,53 @@
+"""TPU v6e, A100 and MI210 beside ours: the errors of today, and what is fitted."""
+
+from __future__ import annotations
+
+import pytest
+
+from accelsim.validate.measured import Measurement
+from accelsim.validate.silicon import gpu, tpu
+from accelsim.validate.statistics import Summary, failures, summaries
+
+
+@pytest.fixture(scope="module")
+def measurements() -> tuple[Measurement, ...]:
+    return tpu.measurement(), gpu.measurement()
+
+
+@pytest.fixture(scope="module")
+def found(measurements: tuple[Measurement, ...]) -> dict[str, Summary]:
+    return {line.subset: line for each in measurements for line in summaries(each.runs)}
+
+
+def test_no_error_has_grown(measurements: tuple[Measurement, ...]) -> None:
+    for each in measurements:
+        assert list(failures(list(summaries(each.runs)), each.limits)) == []
+        assert {limit.subset for limit in each.limits} == {run.subset for run in each.runs}
+
+
+def test_aims(found: dict[str, Summary]) -> None:
+    """Met but for the GPT-3 layer, which comes out 12 % too short."""
+    assert all(found[band].mean_abs_error_pct < 15 for _, band in tpu.BANDS)
+    assert found["A100 matmul"].mean_abs_error_pct < 8
+    assert found[f"{gpu.LAYER}, whole"].median_ratio == pytest.approx(0.88, abs=0.005)
+
+
+def test_everything_beats_the_roofline(found: dict[str, Summary]) -> None:
+    for line in found.values():
+        assert line.roofline_error_pct is not None
+        assert line.mean_abs_error_pct < line.roofline_error_pct, line
+
+
+def test_the_efficiency_is_the_one_fitted(measurements: tuple[Measurement, ...]) -> None:
+    (constant,) = measurements[0].constants
+    assert constant.value == pytest.approx(tpu.fitted_efficiency(), abs=5e-4)
+    assert measurements[1].constants == ()
+    fitted = [run for run in measurements[0].runs if run.fitted]
+    assert len(fitted) == 41 < sum(run.subset.startswith("M") for run in measurements[0].runs) / 5
+
+
+def test_kernels_of_the_layer() -> None:
+    times, qkv = gpu._layer_kernel("3 x [16384,12288]x[12288,3072]")
+    assert (times, qkv) == (3, gpu.matmul_kernel(16384, 12288, 3072, 2))
+    assert gpu._layer_kernel("batch 192: [2048,128]x[128,2048]") == (1, gpu.matmul_kernel(2048, 128, 2048, 2, 192))
+    assert gpu._layer_kernel("gelu 100") == (1, gpu.VectorKernel("elementwise", 100, 400, 8))
