@@ -19,14 +19,18 @@ class AdderTree(PeArray):
     pci: int
     pco: int
     pipeline_stages: int
+    sequencer_loops: int = 0
+    """Loops of an instruction, outermost first, whose every trip fills the pipeline anew."""
+    output_cycles: int = 0
+    """Cycles for every Po x Pco block of finished outputs."""
     wide_passes: bool = False
     """Operands wider than the multipliers take several passes."""
 
-    def cycles(self, steps: int) -> int:
-        """Cycles of one instruction of `steps` Po x Pci x Pco pieces: one each, and the pipeline once."""
+    def cycles(self, steps: int, fills: int = 1) -> int:
+        """Cycles of one instruction of `steps` Po x Pci x Pco pieces: one each, and the pipeline for every fill."""
         if steps < 1:
             raise ValueError(f"{self.name}: an instruction has at least one step, not {steps}")
-        return steps + self.pipeline_stages
+        return steps + fills * self.pipeline_stages
 
 
 def build_adder_tree(spec: models.AdderTreeArray, process: Process, fuses: bool = False) -> AdderTree:
@@ -56,6 +60,8 @@ def build_adder_tree(spec: models.AdderTreeArray, process: Process, fuses: bool 
         pci=spec.pci,
         pco=spec.pco,
         pipeline_stages=spec.pipeline_stages,
+        sequencer_loops=spec.sequencer_loops,
+        output_cycles=spec.output_cycles,
         wide_passes=spec.wide_operands == "passes",
     )
 

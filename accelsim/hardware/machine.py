@@ -19,6 +19,7 @@ from accelsim.hardware.registers import RegisterFile, build_register_files
 from accelsim.hardware.reram_stack import BumpField, ReramStack, build_bump_field, build_reram_stack
 from accelsim.hardware.rotation_unit import RotationUnit, build_rotation_unit
 from accelsim.hardware.sram import OperandName, Sram, build_sram
+from accelsim.hardware.strided_dma import StridedDma, build_strided_dma
 from accelsim.hardware.system import ONE_CHIP, ChipSystem, build_system
 from accelsim.hardware.systolic import Systolic, build_systolic
 from accelsim.hardware.technology import Process, build_process
@@ -84,6 +85,7 @@ class Machine:
     dma: Dma | None = None
     host: Host | None = None
     kernels: Kernels | None = None
+    strided_dma: StridedDma | None = None
 
     def blocks(self) -> tuple[Block, ...]:
         """Every block once, in the order reports show them."""
@@ -215,7 +217,7 @@ def build_machine(spec: models.ArchSpec, where: str | None = None) -> Machine:
     return Machine(
         spec.name, process, array, memories, engine, lut, vector, dram, root, registers, stack, bumps, rotation,
         decoder, build_system(spec.system), spec.placement, build_dma(spec.dma), build_host(spec.host),
-        spec.kernels,
+        spec.kernels, build_strided_dma(spec.strided_dma),
     )  # fmt: skip
 
 

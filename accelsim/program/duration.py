@@ -208,7 +208,9 @@ def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int
     """Cycles of the array alone, and how many of them load the stationary operand."""
     if isinstance(array, AdderTree):
         issued = issued_share(step.problem, array)
-        return array.cycles(-(-_pieces(step.problem, inner) * issued.numerator // issued.denominator)), 0
+        pieces = -(-_pieces(step.problem, inner) * issued.numerator // issued.denominator)
+        outputs = array.output_cycles * _finished_blocks(step, inner) if array.output_cycles else 0
+        return array.cycles(pieces, _fills(step.problem, inner, array)) + outputs, 0
     if isinstance(array, PeGrid):
         summed = math.prod(_widest(step.problem, dim, inner) for dim in step.problem.reduction)
         return array.cycles(_pieces(step.problem, inner), summed), 0
@@ -229,6 +231,26 @@ def _compute(step: _Step, inner: Sequence[Loop], array: Array) -> tuple[int, int
         total += again * (array.fold_cycles(1, array.rows, array.cols) - 1)
         load += 0 if array.overlapped_load else again * array.load_cycles(array.rows, array.cols)
     return (length, 0) if step.same_fold and folds == 1 and not again else (total, load)
+
+
+def _fills(step: Problem, inner: Sequence[Loop], array: AdderTree) -> int:
+    """How often the pipeline fills in a step: once, or in every trip of the loops that the sequencer walks."""
+    if not array.sequencer_loops:
+        return 1
+    left = dict(step.extents)
+    trips = []
+    for loop in inner:
+        trips.append(-(-left[loop.dim] // loop.step))
+        left[loop.dim] = min(loop.step, left[loop.dim])
+    return math.prod([count for count in trips if count > 1][: array.sequencer_loops])
+
+
+def _finished_blocks(step: _Step, inner: Sequence[Loop]) -> int:
+    """Array-sized blocks of outputs that a step finishes."""
+    if step.leaves != LEAVES_OFMAP:
+        return 0
+    extent = step.problem.extent
+    return math.prod(chunk_count(extent(dim), dim, inner) for dim in step.problem.relevant("output"))
 
 
 def _returns(step: _Step, inner: Sequence[Loop], array: Systolic) -> int:

@@ -28,6 +28,7 @@ from accelsim.mapping.weight_store import weight_store
 from accelsim.program.chain import Chain, input_chain, output_chain
 from accelsim.program.duration import ArrayWork, array_work
 from accelsim.program.program import Ints, Program, Queue, Resource, TokenUse
+from accelsim.program.runs import run_by_run
 from accelsim.program.steps import Steps, walk
 from accelsim.program.tiles import Level, Tiles, levels_of, nodes_of
 from accelsim.program.transfer import shared_ports, transfer_queue
@@ -84,8 +85,12 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
-    inwards = [transfer for chain in chains for transfer in chain.inwards]
-    outwards = [transfer for chain in chains for transfer in chain.outwards]
+    moved = [
+        run_by_run(chain, problem, part.steps, part.levels[operand], operand, machine)
+        for operand, chain in zip(OPERANDS, chains, strict=True)
+    ]
+    inwards = [transfer for chain in moved for transfer in chain.inwards]
+    outwards = [transfer for chain in moved for transfer in chain.outwards]
     ports = shared_ports([*inwards, *outwards], machine)
     before, after = ([transfer_queue(transfer, machine, ports) for transfer in way] for way in (inwards, outwards))
     array = _array_queue(part.work.cycles * machine.period_fs, part.tiles, chains)

@@ -9,7 +9,7 @@ part of its own instructions and holds none.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -35,6 +35,8 @@ class Transfer:
     target: End
     waits: tuple[TokenUse, ...]
     signals: tuple[TokenUse, ...]
+    runs_fs: Ints | None = None
+    """What a strided DMA takes beyond the time of the bits (n,); None without one."""
 
     def ports(self) -> dict[str, int]:
         """The memory ports at its ends, and their bits per cycle."""
@@ -88,7 +90,8 @@ def transfer_queue(transfer: Transfer, machine: Machine, resources: Sequence[Res
     times = _port_times(transfer, machine.period_fs)
     if transfer.store is not None:
         port = times[0] if times else no_port
-        return dma_queue(transfer.name, transfer.bits, transfer.store, port, transfer.waits, transfer.signals, held)
+        queue = dma_queue(transfer.name, transfer.bits, transfer.store, port, transfer.waits, transfer.signals, held)
+        return queue if transfer.runs_fs is None else replace(queue, busy_fs=queue.busy_fs + transfer.runs_fs)
     firsts, where = distinct_rows([transfer.bits])
     busy = np.array([max(time(int(transfer.bits[first])) for time in times) for first in firsts], np.int64)[where]
     zero = np.zeros(busy.size, np.int64)

@@ -312,6 +312,13 @@ def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
         yield Clash(("array", "spatial_reduction"), found, fix)
 
 
+def _strided_dma_knows_the_rows(spec: ArchSpec) -> Iterator[Clash]:
+    array = spec.array
+    if spec.strided_dma is not None and array.kind != "pe_grid" and array.spatial_reduction != "nested":
+        found = f"{array.spatial_reduction} convs have no rows and columns of which a strided DMA could move runs"
+        yield Clash(("strided_dma",), found, "write array.spatial_reduction: nested, or remove strided_dma")
+
+
 def _search_keys_need_a_search(spec: ArchSpec) -> Iterator[Clash]:
     if spec.mapping.tiles == "searched" or spec.array.dataflow == "search":
         return
@@ -343,6 +350,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("array",), _array_can_be_built),
     Rule(("array", "mapping"), _search_knows_the_array),
     Rule(("array", "mapping"), _search_keys_need_a_search),
+    Rule(("strided_dma", "array"), _strided_dma_knows_the_rows),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),
     Rule(("array",), _registers_hold_an_operand_once),

@@ -68,6 +68,11 @@ class AdderTreeArray(SpecModel):
     """Width of an accumulator, and of a partial sum that has no scheme of its own."""
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to sum out; paid once per array instruction."""
+    sequencer_loops: Annotated[int, Field(ge=0, le=8, strict=True)] = 0
+    """Outermost loops inside an array instruction, of more than one trip, in each trip of which the pipeline
+    fills anew; 0: an instruction fills it once."""
+    output_cycles: Annotated[int, Field(ge=0, le=1024, strict=True)] = 0
+    """Cycles that the array is taken for every Po x Pco block of finished outputs: starting values and requantising."""
     wide_operands: Literal["refuse", "passes"] = "refuse"
     """What becomes of operands wider than `operand_bits`: no op has them, or a product of a and b bits takes
     ceil(a / operand_bits) x ceil(b / operand_bits) passes through the multipliers."""
@@ -303,6 +308,19 @@ class Dram(SpecModel):
     """Refresh and standby power, mW."""
 
 
+class StridedDma(SpecModel):
+    """Moves a conv's tile run by run out of tensors that lie in blocks of images and channels (nested convs only)."""
+
+    run_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)]
+    """Time that every run of consecutive addresses adds to a transfer, ns: the next is asked for when one is there."""
+    image_block: Size = 1
+    """Images of a block."""
+    channel_block: Size = 1
+    """Input channels of a block."""
+    filter_block: Size = 1
+    """Output channels of a block."""
+
+
 class LutUnit(SpecModel):
     """Piecewise-linear look-up lanes for non-linear functions."""
 
@@ -389,6 +407,8 @@ class ArchSpec(SpecModel):
     """Left out: weights come out of codebooks at no time and no cost."""
     system: System | None = None
     """Left out: one chip."""
+    strided_dma: StridedDma | None = None
+    """Left out: a tile lies in consecutive addresses, whatever its shape."""
     dma: Dma | None = None
     """Left out: a tile is one contiguous transfer."""
     host: Host | None = None

@@ -29,6 +29,9 @@ OPTIONAL: dict[str, object] = {
     "system": None,
     "dma": None,
     "host": None,
+    "strided_dma": None,
+    "sequencer_loops": 0,
+    "output_cycles": 0,
     "kernels": None,
 }
 """Keys that came later, with what leaving them out means."""

@@ -250,8 +250,8 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 def test_every_rule_has_a_case() -> None:
     # Two of a pe_grid are in test_pe_grid_spec.py, three in test_registers_spec.py, the search's in test_map.py.
-    # Those of stacked memory, units and chips are in test_stack_spec.py.
-    assert len(RULES) == len(CLASHES) + 6 + len(STACK_RULES) + len(OFFLOAD_RULES)
+    # Those of stacked memory, units and chips are in test_stack_spec.py, the strided DMA's in test_strided_dma.py.
+    assert len(RULES) == len(CLASHES) + 7 + len(STACK_RULES) + len(OFFLOAD_RULES)
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:
