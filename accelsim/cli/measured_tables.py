@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FEW = 20
 """A subset of fewer runs shows them all."""
 WORST = 10
-LONGEST = 42
+LONGEST = 36
 
 
 def measurement_tables(measurement: Measurement) -> Iterator[Table | str]:
@@ -58,12 +58,17 @@ def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
 def _runs(runs: Sequence[MeasuredRun]) -> Table:
     table = plain_table(("run",), ("measured", "ours", "unit", "off by", "roofline", "bound"))
     for run in runs:
-        off = f"{(run.ratio - 1) * 100:+.1f} %" + (" (fitted)" if run.fitted else "")
-        roofline = "" if run.roofline is None else f"{run.roofline:.4g}"
-        values = (f"{run.measured:.4g}", f"{run.ours:.4g}", run.unit, off, roofline, run.bound)
+        off = f"{(run.ratio - 1) * 100:+.1f} %" + (" fitted" if run.fitted else "")
+        roofline = "" if run.roofline is None else _number(run.roofline)
+        values = (_number(run.measured), _number(run.ours), run.unit, off, roofline, run.bound)
         name = run.case if len({each.quantity for each in runs}) == 1 else f"{run.case}, {run.quantity}"
         table.add_row(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", *values)
     return table
+
+
+def _number(value: float) -> str:
+    """Four digits; from a thousand on whole, with commas."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _causes(runs: Sequence[MeasuredRun]) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_a_measured_machine(measurement: Measurement, monkeypatch: pytest.Monkey
     command = ["validate", "--json", str(out), "--csv", str(table), "--plot", str(pictures)]
     result = CliRunner().invoke(cli, command)
     assert result.exit_code == 0, result.output
-    for text in ("20.0 %", "15 %", "+800.0 % (fitted)", "array.issue_cycles = 12 cycles", "A caution.", "10 runs"):
+    for text in ("20.0 %", "15 %", "+800.0 % fitted", "array.issue_cycles = 12 cycles", "A caution.", "10 runs"):
         assert text in result.output
     saved = json.loads(out.read_text())
     assert len(saved["rows"]) == 34
