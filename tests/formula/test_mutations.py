@@ -91,7 +91,7 @@ def test_one_burst_fewer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_array_step_fewer_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     cycles = AdderTree.cycles
-    monkeypatch.setattr(AdderTree, "cycles", lambda self, steps: cycles(self, steps) - 1)
+    monkeypatch.setattr(AdderTree, "cycles", lambda self, steps, fills=1: cycles(self, steps, fills) - 1)
     with pytest.raises(AssertionError):
         check_cycles("adder_tree", ADDER_TREE)
 
