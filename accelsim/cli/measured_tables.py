@@ -50,7 +50,13 @@ def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
         ratios = (f"{ratio:.2f}" for ratio in (line.median_ratio, line.p10, line.p90))
         counts = (str(line.runs), str(line.fitted_runs or ""))
         table.add_row(
-            f"{line.subset}, {line.quantity}", *counts, f"{line.mean_abs_error_pct:.1f} %", aim, roofline, *ratios, rank
+            _short(f"{line.subset}, {line.quantity}"),
+            *counts,
+            f"{line.mean_abs_error_pct:.1f} %",
+            aim,
+            roofline,
+            *ratios,
+            rank,
         )
     return table
 
@@ -62,8 +68,12 @@ def _runs(runs: Sequence[MeasuredRun]) -> Table:
         roofline = "" if run.roofline is None else _number(run.roofline)
         values = (_number(run.measured), _number(run.ours), run.unit, off, roofline, run.bound)
         name = run.case if len({each.quantity for each in runs}) == 1 else f"{run.case}, {run.quantity}"
-        table.add_row(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", *values)
+        table.add_row(_short(name), *values)
     return table
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _number(value: float) -> str:
