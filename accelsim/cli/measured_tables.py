@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FEW = 20
 """A subset of fewer runs shows them all."""
 WORST = 10
-LONGEST = 36
+LONGEST = 34
 
 
 def measurement_tables(measurement: Measurement) -> Iterator[Table | str]:
@@ -49,15 +49,8 @@ def _summary(found: Sequence[Summary], limits: Sequence[Limit]) -> Table:
         rank = "" if line.rank_correlation is None else f"{line.rank_correlation:.3f}"
         ratios = (f"{ratio:.2f}" for ratio in (line.median_ratio, line.p10, line.p90))
         counts = (str(line.runs), str(line.fitted_runs or ""))
-        table.add_row(
-            _short(f"{line.subset}, {line.quantity}"),
-            *counts,
-            f"{line.mean_abs_error_pct:.1f} %",
-            aim,
-            roofline,
-            *ratios,
-            rank,
-        )
+        error, name = f"{line.mean_abs_error_pct:.1f} %", _short(f"{line.subset}, {line.quantity}")
+        table.add_row(name, *counts, error, aim, roofline, *ratios, rank)
     return table
 
 
