@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from accelsim.cli.common import check_outputs, plain_table, progress_bar, show, wrote
-from accelsim.validate.measured import Measurement
+from accelsim.validate.measured import MeasuredRun, Measurement
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accelsim.validate.row import Row
 
 FAILED = 1
+OVERVIEW = "overview"
 EPILOG = """\b
 Examples:
   accelsim validate
@@ -39,7 +40,7 @@ A row without a tolerance is stated, not tuned to. Exits with 1 when a row is ou
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Draw measured against simulated, a picture for each measured machine, into this folder.",
+    help="Draw measured against simulated into this folder, a picture for each machine and one of all.",
 )
 @click.option("--live", is_flag=True, help="Run the peers again instead of using their recorded answers.")
 def validate(
@@ -50,11 +51,13 @@ def validate(
     from accelsim.report.files import write_whole
     from accelsim.validate.datasets import chosen
     from accelsim.validate.files import Compared, compared_csv, compared_json
+    from accelsim.validate.scatter import save_overview, save_scatter
 
     datasets = chosen(names, live)
     pictures = _pictures(folder, datasets)
     compared: list[Compared] = []
     failed: list[str] = []
+    measured: dict[str, Sequence[MeasuredRun]] = {}
     for dataset in datasets:
         with progress_bar(dataset.name) as progress:
             found = dataset.compare(live, progress)
@@ -62,11 +65,14 @@ def validate(
         click.echo(f"\n{dataset.title}")
         show(*_shown(found))
         failed += _failures(dataset.name, found)
-        if isinstance(found, Measurement) and folder is not None:
-            from accelsim.validate.scatter import save_scatter
-
-            save_scatter(dataset.title, found.runs, pictures[dataset.name])
-            wrote(pictures[dataset.name])
+        if isinstance(found, Measurement):
+            measured[dataset.title] = found.runs
+            if folder is not None:
+                save_scatter(dataset.title, found.runs, pictures[dataset.name])
+                wrote(pictures[dataset.name])
+    if folder is not None and len(measured) > 1:
+        save_overview(measured, pictures[OVERVIEW])
+        wrote(pictures[OVERVIEW])
     for path, encode in ((json_path, compared_json), (csv_path, compared_csv)):
         if path is not None:
             write_whole(path, encode(compared))
@@ -82,7 +88,7 @@ def _pictures(folder: Path | None, datasets: Sequence[Dataset]) -> dict[str, Pat
         return {}
     with suppress(OSError):  # what is wrong is said by the check of the outputs
         folder.mkdir(parents=True, exist_ok=True)
-    pictures = {dataset.name: folder / f"{dataset.name}.png" for dataset in datasets}
+    pictures = {name: folder / f"{name}.png" for name in (*(dataset.name for dataset in datasets), OVERVIEW)}
     check_outputs([(path, (".png",)) for path in pictures.values()])
     return pictures
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,29 @@ def save_scatter(title: str, runs: Sequence[MeasuredRun], path: str | Path) -> N
     if not runs:
         raise ValueError("nothing was measured")
     save_picture(lambda: _draw(title, runs), path)
+
+
+def save_overview(machines: Mapping[str, Sequence[MeasuredRun]], path: str | Path) -> None:
+    """A panel for each machine, by title: the quantity that most of its runs are of. Errors as `save_scatter`."""
+    if not machines:
+        raise ValueError("nothing was measured")
+    save_picture(lambda: _draw_overview(machines), path)
+
+
+def _draw_overview(machines: Mapping[str, Sequence[MeasuredRun]]) -> Figure:
+    from matplotlib.figure import Figure
+
+    across = min(3, len(machines))
+    down = -(-len(machines) // across)
+    figure = Figure(figsize=(PANEL_INCHES * across, (PANEL_INCHES + 0.2) * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in panels[len(machines) :]:
+        axes.set_axis_off()
+    for axes, (title, runs) in zip(panels, machines.items(), strict=False):
+        (quantity, unit), _ = Counter((run.quantity, run.unit) for run in runs).most_common(1)[0]
+        _panel(axes, [run for run in runs if (run.quantity, run.unit) == (quantity, unit)], quantity, unit)
+        axes.set_title(title.split(":")[0], fontsize=10)
+    return figure
 
 
 def _draw(title: str, runs: Sequence[MeasuredRun]) -> Figure:

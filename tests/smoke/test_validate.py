@@ -145,6 +145,14 @@ def test_a_measured_machine(measurement: Measurement, monkeypatch: pytest.Monkey
     assert (pictures / "machine.png").read_bytes() == picture
 
 
+def test_an_overview_of_all_machines(measurement: Measurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    two = tuple(datasets.Dataset(name, f"{name}: made up", lambda: measurement) for name in ("one", "two"))
+    monkeypatch.setattr(datasets, "DATASETS", two)
+    result = CliRunner().invoke(cli, ["validate", "--plot", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "overview.png", "two.png"]
+
+
 def test_a_measured_machine_beyond_its_limit(measurement: Measurement, monkeypatch: pytest.MonkeyPatch) -> None:
     tight = dataclasses.replace(measurement, limits=(Limit("small", "latency", 10.0),))
     monkeypatch.setattr(datasets, "DATASETS", (datasets.Dataset("machine", "made up", lambda: tight),))
