@@ -57,8 +57,8 @@ def _at_node(column: Column, node_nm: float, capacity_kib: float, width_bits: in
     value = linear([(node, _at_table_node(column, node, capacity_kib, width_bits)) for node in ends], node_nm)
     # An end that does not weigh in does not limit the capacities either.
     used = [node for node in ends if node == node_nm] or ends
-    lowest = max(_curve(column, node, BASE_WIDTH_BITS)[0][0] for node in used)
-    highest = min(_curve(column, node, BASE_WIDTH_BITS)[-1][0] for node in used)
+    lowest = max(curve(column, node, BASE_WIDTH_BITS)[0][0] for node in used)
+    highest = min(curve(column, node, BASE_WIDTH_BITS)[-1][0] for node in used)
     source = f"CACTI 7 itrs-lstp, {node_nm:g} nm, {capacity_kib:g} KiB, {width_bits} b, one bank"
     if lowest <= capacity_kib <= highest:
         return Cost(value, source, "computed")
@@ -66,7 +66,7 @@ def _at_node(column: Column, node_nm: float, capacity_kib: float, width_bits: in
 
 
 def _at_table_node(column: Column, node_nm: float, capacity_kib: float, width_bits: int) -> float:
-    base = log_log(_curve(column, node_nm, BASE_WIDTH_BITS), capacity_kib)
+    base = log_log(curve(column, node_nm, BASE_WIDTH_BITS), capacity_kib)
     if width_bits == BASE_WIDTH_BITS:
         return base
     exponents = [(node, _width_exponent(column, node, width, capacity_kib)) for node, width in _wide(column)]
@@ -78,14 +78,14 @@ def _at_table_node(column: Column, node_nm: float, capacity_kib: float, width_bi
 
 
 def _width_exponent(column: Column, node_nm: float, width_bits: int, capacity_kib: float) -> float:
-    narrow = log_log(_curve(column, node_nm, BASE_WIDTH_BITS), capacity_kib)
-    wide = log_log(_curve(column, node_nm, width_bits), capacity_kib)
+    narrow = log_log(curve(column, node_nm, BASE_WIDTH_BITS), capacity_kib)
+    wide = log_log(curve(column, node_nm, width_bits), capacity_kib)
     return math.log(wide / narrow) / math.log(width_bits / BASE_WIDTH_BITS)
 
 
 @cache
-def _curve(column: Column, node_nm: float, width_bits: int) -> tuple[Point, ...]:
-    """(KiB, value) of one node and width, by capacity."""
+def curve(column: Column, node_nm: float, width_bits: int) -> tuple[Point, ...]:
+    """The table's own points (KiB, value) at one node and width, by capacity."""
     return tuple(
         sorted((kib, value) for node, width, kib, value in _cells(column) if (node, width) == (node_nm, width_bits))
     )

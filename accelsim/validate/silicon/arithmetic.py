@@ -8,15 +8,17 @@ Each source's datapath is declared here, and one constant a source (its scale) i
     Colonnade   a bit-serial adder of weight + 7 columns, a cycle an input bit, 4 x 4 bits fitted at each supply
     RTL         our Verilog in `tests/validation/rtl`, by Yosys to simple gates of the same areas; nothing fitted
 
-A last subset is what the simulator charges for BitFusion's MAC energy, scaled alike.
+"As charged" is what the simulator charges for BitFusion's MAC energy, scaled alike. SRAM is CACTI 7's table with the
+point asked for left out: what its interpolation between capacities is worth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from accelsim.hardware import gates
+from accelsim.hardware import gates, sram_table
 from accelsim.hardware.gates import Minifloat
+from accelsim.hardware.interpolation import log_log
 from accelsim.hardware.lut_gates import LutShape, gates_area_um2
 from accelsim.hardware.pe_array import pe_mac_energy_pj
 from accelsim.hardware.psum_engine import barrel_shifter_mux2
@@ -36,7 +38,7 @@ def measurement() -> Measurement:
     """All runs."""
     constants: list[Constant] = []
     runs = [*_bitfusion(constants), *_llm_fp4(constants), *_colonnade(constants), *_rtl()]
-    return Measurement(tuple(runs), tuple(constants), LIMITS)
+    return Measurement((*runs, *_sram_left_out()), tuple(constants), LIMITS)
 
 
 LIMITS = (
@@ -48,6 +50,8 @@ LIMITS = (
     Limit("LLM-FP4, minifloats", "area", 14.2),
     Limit("Colonnade", "energy", 7.6),
     Limit("RTL by Yosys", "area", 16.5),
+    Limit("SRAM, point left out", "read energy", 7.9),
+    Limit("SRAM, point left out", "area", 4.3),
 )
 
 
@@ -149,3 +153,18 @@ def _requantiser_um2(bits: int, accumulator_bits: int) -> float:
     """Two shifters, an addition, rounding and saturation, as the psum engine counts them."""
     shifters = 2 * barrel_shifter_mux2(accumulator_bits)
     return (shifters + bits) * MUX_UM2 + 2 * gates.adder_um2(accumulator_bits)
+
+
+def _sram_left_out() -> Iterator[MeasuredRun]:
+    """Every inner capacity of each node at 64 bits, interpolated between its neighbours."""
+    columns: tuple[tuple[sram_table.Column, str, str], ...] = (
+        ("read_energy_pj", "read energy", "pJ"), ("area_mm2", "area", "mm2"),
+    )  # fmt: skip
+    for column, quantity, unit in columns:
+        for node_nm, _ in sram_table.NOMINAL_V:
+            points = sram_table.curve(column, node_nm, sram_table.BASE_WIDTH_BITS)
+            for at, (kib, value) in enumerate(points[1:-1], start=1):
+                others = (*points[:at], *points[at + 1 :])
+                case = f"{kib:g} KiB, {node_nm:g} nm"
+                ours = log_log(others, kib)
+                yield MeasuredRun("SRAM, point left out", case, quantity, unit, value, ours, None)
