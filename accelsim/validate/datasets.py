@@ -18,7 +18,7 @@ from accelsim.validate import (
 from accelsim.validate.measured import Measurement
 from accelsim.validate.recording import Recording, recorded
 from accelsim.validate.row import Row
-from accelsim.validate.silicon import arithmetic, gemmini, gpu, tpu, vta
+from accelsim.validate.silicon import arithmetic, eyeriss, gemmini, gpu, tpu, vta
 
 Progress = Callable[[int, int], None]
 
@@ -62,6 +62,7 @@ DATASETS = (
     Dataset("gemmini", "Gemmini RTL in FireSim: explicit mappings, networks, CNN layers", gemmini.measurement),
     Dataset("arithmetic", "Multipliers and adders by width: three sources and our own RTL", arithmetic.measurement),
     Dataset("vta", "VTA on PYNQ (FPGA): convs in TVM's tuned tilings", vta.measurement),
+    Dataset("eyeriss", "Eyeriss chip: AlexNet under its own mapping, VGG-16", eyeriss.measurement),
     Dataset("tpu", "TPU v6e: matmuls, feed-forward blocks and attention of language models", tpu.measurement),
     Dataset("gpu", "A100 and MI210: operators, and a GPT-3 layer; nothing fitted", gpu.measurement),
     Dataset("walk", "A slow walk of 300 random loop nests", walked.rows),
