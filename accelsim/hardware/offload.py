@@ -38,11 +38,12 @@ class Cache:
     def footprint_bytes(self, tile: Rows) -> float:
         """Room that the tile takes: its lines, over the share of the sets that rows at its stride reach.
 
-        Rows a multiple of `line_bytes` apart reach one set in gcd(stride, sets x line) / line.
+        Rows a multiple of `line_bytes` apart begin in one set in gcd(stride, sets x line) / line, and cover as many
+        sets as they have lines.
         """
         apart = math.gcd(tile.stride_bytes, self.sets * self.line_bytes)
-        share = self.line_bytes / apart if apart > self.line_bytes else 1.0
-        return self.lines(tile) * self.line_bytes / share
+        covered = -(-tile.row_bytes // self.line_bytes) * self.line_bytes
+        return self.lines(tile) * self.line_bytes / min(1.0, covered / max(apart, self.line_bytes))
 
 
 @dataclass(frozen=True)

@@ -154,17 +154,17 @@ def missing_lines(operand: OperandName, layer: Commands, cache: Cache | None) ->
 
 
 def _footprint_bytes(layer: Commands, loops: Sequence[tuple[Dim, int]], cache: Cache) -> float:
-    """Room in the cache that these loops' inputs and weights take."""
+    """Room in the cache that these loops' inputs and weights take; tiles side by side make longer rows."""
     total = 0.0
     for operand in LOADED:
         tile = layer.rows(operand, layer.tile)
-        tiles = 1
+        width, tiles = tile.row_bytes, 1
         for dim, trips in loops:
             if dim == CONTIGUOUS[operand]:
-                tiles *= -(-trips // _tiles_a_line(tile, cache))
+                width *= trips
             elif dim in RELEVANT[operand]:
                 tiles *= trips
-        total += tiles * cache.footprint_bytes(tile)
+        total += tiles * cache.footprint_bytes(Rows(tile.rows, min(width, tile.stride_bytes), tile.stride_bytes))
     return total
 
 

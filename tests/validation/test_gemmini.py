@@ -29,17 +29,18 @@ def found(measurement: Measurement) -> dict[str, Summary]:
 
 def test_no_error_has_grown(measurement: Measurement, found: dict[str, Summary]) -> None:
     assert list(failures(list(found.values()), measurement.limits)) == []
-    assert sum(line.runs + line.fitted_runs for line in found.values()) == 835 + 2 * 96 + 103
+    assert sum(line.runs + line.fitted_runs for line in found.values()) == 835 + 3 * 96 + 103
 
 
 def test_errors_are_half_a_roofline_s(found: dict[str, Summary]) -> None:
-    """On every array but one within a point of it; ranks are kept on all of 8 to 64."""
+    """On every array; ranks are kept on all of 8 to 64, and MoCA's layers are within 12 %."""
     for size in gemmini.SIZES:
         line = found[f"{size}x{size} mappings"]
         assert line.roofline_error_pct is not None
         assert line.rank_correlation is not None
-        assert line.mean_abs_error_pct <= line.roofline_error_pct / 2 + (0.5 if size == 32 else 0.0)
+        assert line.mean_abs_error_pct <= line.roofline_error_pct / 2
         assert size == 4 or line.rank_correlation > 0.97
+    assert found[gemmini.MOCA].mean_abs_error_pct < 12
     theirs = [abs(float(row["timeloop_cycles"]) / float(row["rtl_cycles_given_mapping"]) - 1) for row in
               tables.lines("gemmini_networks")]  # fmt: skip
     assert found[gemmini.GIVEN].mean_abs_error_pct < 100 * sum(theirs) / len(theirs)
@@ -88,3 +89,10 @@ def test_the_tiler_is_gemmini_s() -> None:
         else:
             ours = gemmini_tiler.matmul_commands(extents["p"], extents["k"], extents["c"], machine).tile
             assert all(ours[dim] == min(theirs[dim], extents[dim]) for dim in ("p", "k", "c")), row
+
+
+def test_the_tiles_that_we_find_are_no_slower(measurement: Measurement) -> None:
+    """By our model; on the machine they would take its own software's time or less if the model were right."""
+    ours, own = ([run.ours for run in measurement.runs if run.subset == name] for name in (gemmini.BEST, gemmini.OWN))
+    assert all(a <= b for a, b in zip(ours, own, strict=True))
+    assert sum(a < 0.99 * b for a, b in zip(ours, own, strict=True)) > 30

@@ -7,10 +7,11 @@ square of outputs that fills half of half of the accumulators, and grows columns
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.systolic import Systolic
-from accelsim.mapping.commands import Commands, Dim
+from accelsim.mapping.commands import Commands, Dim, time_commands
 
 ORDER: tuple[Dim, ...] = ("n", "p", "q", "k", "r", "s", "c")
 LOOPS: tuple[Dim, ...] = ("n", "p", "q", "k", "r", "s", "c")
@@ -74,6 +75,29 @@ def matmul_commands(rows: int, columns: int, reduction: int, machine: Machine) -
     loops: tuple[Dim, ...] = ("p", "k", "c")
     trips = tuple((d, -(-extents[d] // tile[d])) for d in loops)
     return Commands(extents, tile, tuple((d, count) for d, count in trips if count > 1), 1, conv=False)
+
+
+def best_commands(start: Commands, machine: Machine) -> Commands:
+    """Tiles that our model finds faster, from those of `start` on: a dim of the tile is halved, doubled, or changed by
+    an array's width, one at a time, as long as it still fits the way that Gemmini's software counts it."""
+    dim = machine.array.outputs_per_cycle
+    best, least = start, time_commands(start, machine).cycles
+    better = True
+    while better:
+        better = False
+        for d in ORDER:
+            size, whole = best.tile[d], best.extents[d]
+            steps = {size // 2, 2 * size, size - dim, size + dim, whole}
+            for other in sorted({min(whole, each) for each in steps if each >= 1} - {size}):
+                tile = {**best.tile, d: other}
+                if not _fits(tile, start.stride, machine, dim):
+                    continue
+                trial = commands_of(dict(start.extents), tile, start.stride)
+                trial = replace(trial, conv=start.conv, unpadded_share=start.unpadded_share)
+                cycles = time_commands(trial, machine).cycles
+                if cycles < least:
+                    best, least, better = trial, cycles, True
+    return best
 
 
 def commands_of(extents: dict[Dim, int], tile: dict[Dim, int], stride: int) -> Commands:
