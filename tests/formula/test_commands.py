@@ -121,11 +121,13 @@ def test_folds_by_hand(machine: Machine) -> None:
 
 
 def test_a_layer_by_hand(machine: Machine) -> None:
-    """Two tiles of 16 x 64 x 16 in a warm cache: weights of 16 bytes a row take 2.75 cycles each, inputs 5.75 a row;
-    the store of 16 rows of 16 bytes 44. A command loads for 312 cycles, computes for 4 x 17."""
+    """Two tiles of 16 x 64 x 16 in a warm cache: 64 weight rows of a beat, 16 input rows of four, 16 output rows of one,
+    each with a request's wait. A command loads for longer than its 4 x 17 cycles of computing."""
     one = layer({"p": 16, "c": 64, "k": 32}, {"p": 16, "c": 64, "k": 16}, conv=False)
     time = time_commands(one, machine)
-    load = 64 * 2.75 + 16 * 5.75 + 16 * 2.75
+    assert machine.dma is not None
+    wait = machine.dma.latency_cycles / 16
+    load = 64 * (1 + wait) + 16 * (4 + wait) + 16 * (1 + wait)
     assert time.cycles == pytest.approx(2 * load + 4 * 17 + 46)
     assert (time.bound, time.commands) == ("dma", 2)
 
