@@ -16,7 +16,7 @@ def list_() -> None:
 
     from accelsim.report.terminal import count_text, table
     from accelsim.spec import load_arch
-    from accelsim.spec.locate import shipped_names
+    from accelsim.spec.locate import measured_names, shipped_names
     from accelsim.workload import load_trace, shipped_workloads
     from accelsim.workload.template import shipped_templates
 
@@ -32,6 +32,7 @@ def list_() -> None:
         table("Accelerators", ("name", "description", "array"), accelerators),
         table("Workloads", ("name", "phases", ">ops", ">MACs"), workloads),
         Text("Any matmul is a workload too: matmul:MxKxN, for example matmul:128x768x3072."),
+        Text(f"\nMeasured machines, as specs: {', '.join(measured_names())}"),
         Text(f"\nLanguage models for `accelsim decode`: {', '.join(shipped_templates())}"),
     )
 

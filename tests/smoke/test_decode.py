@@ -95,6 +95,13 @@ def test_a_prompt_that_takes_hours_is_refused() -> None:
     assert "more than 2.5 hours" in result.output
 
 
+@pytest.mark.parametrize("name", ["validation/a100", "validation/gemmini_16x16"])
+def test_machines_that_a_host_drives_are_refused(name: str) -> None:
+    result = CliRunner().invoke(cli, ["decode", name, "--target", "llama_160m", "--policy", "autoregressive"])
+    assert result.exit_code == 2
+    assert "driven by kernels or commands" in result.output
+
+
 def test_words() -> None:
     assert acceptance_of("0.8").mean == 0.8
     assert length_of("heuristic:2:9").most == 9

@@ -49,6 +49,9 @@ class Passes:
 
     def __post_init__(self) -> None:
         self.machine = build_machine(self.arch)
+        if self.machine.host is not None or self.machine.kernels is not None:
+            found = "passes run on the queues of one accelerator, and this one is driven by kernels or commands"
+            raise user_error(self.arch.name, "decode", found, "use a spec without host and kernels")
         self.stores = build_stores(self.machine)
         self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch), self.uncharged)
 
