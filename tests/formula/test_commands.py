@@ -121,8 +121,8 @@ def test_folds_by_hand(machine: Machine) -> None:
 
 
 def test_a_layer_by_hand(machine: Machine) -> None:
-    """Two tiles of 16 x 64 x 16 in a warm cache: 64 weight rows of a beat, 16 input rows of four, 16 output rows of one,
-    each with a request's wait. A command loads for longer than its 4 x 17 cycles of computing."""
+    """Two tiles of 16 x 64 x 16 in a warm cache: 64 weight rows of a beat, 16 input rows of four, 16 output rows of
+    one, each with a request's wait. A command loads for longer than its 4 x 17 cycles of computing."""
     one = layer({"p": 16, "c": 64, "k": 32}, {"p": 16, "c": 64, "k": 16}, conv=False)
     time = time_commands(one, machine)
     assert machine.dma is not None
