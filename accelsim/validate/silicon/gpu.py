@@ -40,12 +40,18 @@ NO_LAUNCH = "LayerNorm"
 def measurement() -> Measurement:
     """All runs. The all-reduces between GPUs are not simulated."""
     machines = {name: build_machine(load_arch(f"validation/{name.lower()}")) for name in PEAKS}
-    runs = (*_operators(machines), *_layer(machines["A100"]))
+    runs = (*_operators(machines), *_layer(machines["A100"]), *_die(machines["A100"]))
     cautions = ("All-reduces of the GPT-3 layer (2 x 2.89 ms) are left out: links between GPUs are not modelled.",)
     return Measurement(runs, (), LIMITS, cautions)
 
 
+DIE_MM2 = {"cores": 476.25, "L2": 119.31}
+"""GA100's blocks (LLMCompass, from die photographs)."""
+MULTIPLIERS_ONLY = "multipliers and lanes alone: no register files, schedulers, load and store units"
+SCALED_SRAM = "CACTI's 22 nm scaled as logic, which flatters SRAM, without tags and crossbar"
+
 LIMITS = (
+    Limit("A100 die", "area", 94.5),
     Limit("A100 matmul", "latency", 4.5, 0.99, 8.0),
     Limit("A100 softmax", "latency", 26.0),
     Limit("A100 layernorm", "latency", 10.7),
@@ -123,3 +129,12 @@ def _layer_kernel(shape: str) -> tuple[int, Kernel]:
         batch = numbers[0]
     rows, reduction, _, columns = numbers[-4:]
     return times, matmul_kernel(rows, reduction, columns, BYTES, batch)
+
+
+def _die(machine: Machine) -> Iterator[MeasuredRun]:
+    """Blocks of the die beside those of the spec that they hold."""
+    area = machine.area_mm2
+    ours = {"cores": area["array"] + area["vector_unit"] + area["lut_unit"], "L2": area["l2"]}
+    causes = {"cores": MULTIPLIERS_ONLY, "L2": SCALED_SRAM}
+    for block, measured in DIE_MM2.items():
+        yield MeasuredRun("A100 die", block, "area", "mm2", measured, ours[block], None, cause=causes[block])
