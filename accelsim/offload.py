@@ -7,6 +7,7 @@ DRAM traffic takes longer, that counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from accelsim.engine.engine import ResourceUse
@@ -23,7 +24,7 @@ from accelsim.mapping.kernels import (
     transfer_us,
 )
 from accelsim.mapping.nest import Mapping
-from accelsim.mapping.problem import Problem
+from accelsim.mapping.problem import OperandName, Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
@@ -89,7 +90,10 @@ def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Command
         sizes[loop.dim] = loop.step
         tile[name] = loop.step if name != "n" or loop.dim == "n" else 1
     stride = 1 if problem.conv is None else problem.conv.stride[0]
-    return Commands(whole, tile, tuple(loops), stride, problem.conv is not None)
+    bits: dict[OperandName, int] = {
+        "ifmap": problem.ifmap_bits, "weight": math.ceil(problem.stored_weight_bits), "output": problem.ofmap_bits,
+    }  # fmt: skip
+    return Commands(whole, tile, tuple(loops), stride, problem.conv is not None, bits=bits)
 
 
 def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int, lane_macs: int) -> Timing:

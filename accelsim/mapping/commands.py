@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from accelsim.hardware.machine import Machine
@@ -42,10 +42,10 @@ FOLD_GAP_CYCLES = 1
 
 @dataclass(frozen=True)
 class Commands:
-    """A layer of one-byte values cut into commands: `loops` (dim, trips) outermost first over tiles of `tile`.
+    """A layer cut into commands: `loops` (dim, trips) outermost first over tiles of `tile`.
 
     A matmul has rows p, reduction c and columns k, and `conv` False. Edge tiles are smaller. Of a conv's work the array
-    skips what falls on zeros of the padding; the rest is `unpadded_share`.
+    skips what falls on zeros of the padding; the rest is `unpadded_share`. `bits` are of a value of each operand.
     """
 
     extents: Tile
@@ -54,6 +54,7 @@ class Commands:
     stride: int
     conv: bool
     unpadded_share: float = 1.0
+    bits: Mapping[OperandName, int] = field(default_factory=lambda: dict.fromkeys(RELEVANT, 8))
 
     def classes(self) -> Iterator[tuple[Tile, int]]:
         """Each distinct tile with its number."""
@@ -75,7 +76,7 @@ class Commands:
             count = tile["r"] * tile["s"] * tile["c"]
         else:
             count = tile["n"] * tile["p"] * tile["q"]
-        return Rows(count, tile[row], self.extents[row])
+        return Rows(count, *(-(-size[row] * self.bits[operand] // 8) for size in (tile, self.extents)))
 
 
 @dataclass(frozen=True)

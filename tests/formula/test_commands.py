@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,13 @@ def test_a_layer_by_hand(machine: Machine) -> None:
     load = 64 * (1 + wait) + 16 * (4 + wait) + 16 * (1 + wait)
     assert time.cycles == pytest.approx(2 * load + 4 * 17 + 46)
     assert (time.bound, time.commands) == ("dma", 2)
+
+
+def test_wider_values_take_longer_rows(machine: Machine) -> None:
+    one = layer({"p": 16, "c": 64, "k": 32}, {"p": 16, "c": 64, "k": 16}, conv=False)
+    wide = replace(one, bits={"ifmap": 16, "weight": 4, "output": 8})
+    rows = {name: (wide.rows(name, wide.tile).row_bytes, wide.rows(name, wide.tile).stride_bytes) for name in wide.bits}
+    assert rows == {"ifmap": (128, 128), "weight": (8, 16), "output": (16, 32)}
 
 
 def test_issue_bounds_tiny_tiles(machine: Machine) -> None:
