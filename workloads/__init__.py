@@ -2,6 +2,7 @@
 
 `build` traces a model by name, `trace_config` one that a HuggingFace config file describes,
 `trace_module` what a function in a Python file returns, `export_trace` any module with its inputs.
+`template` and `config_template` are of a language model's pass over any tokens behind any context.
 `python -m workloads.ship` writes the shipped traces again. Importing this package imports no torch;
 its functions do, at first use.
 """
@@ -12,17 +13,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workloads.configs import trace_config
+    from workloads.configs import config_template, trace_config
     from workloads.export import export_trace
     from workloads.modules import trace_module
-    from workloads.registry import build, model_names
+    from workloads.registry import build, model_names, template
 
-__all__ = ["build", "export_trace", "model_names", "trace_config", "trace_module"]
+__all__ = ["build", "config_template", "export_trace", "model_names", "template", "trace_config", "trace_module"]
 
 _HOME = {
     "build": "workloads.registry",
+    "config_template": "workloads.configs",
     "export_trace": "workloads.export",
     "model_names": "workloads.registry",
+    "template": "workloads.registry",
     "trace_config": "workloads.configs",
     "trace_module": "workloads.modules",
 }

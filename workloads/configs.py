@@ -13,11 +13,13 @@ import torch
 from accelsim.errors import Fault, UserError, user_error
 from accelsim.workload.trace import PhaseKind, Trace
 from workloads.foreign import answered
-from workloads.registry import META, trace_image, trace_tokens
+from workloads.registry import META, template_of, trace_image, trace_tokens
 from workloads.sizes import EIGHT_BITS, Request, Widths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
+
+    from accelsim.workload.template import TraceTemplate
 
 MAX_BYTES = 2**20
 NOT_READ = "config.keys_not_read"
@@ -56,6 +58,24 @@ def trace_config(
     strays = sorted(set(document) - _known(config))
     entry = ((NOT_READ, ", ".join(strays)),) if strays else ()
     return replace(trace, provenance=trace.provenance + entry)
+
+
+def config_template(path: str | Path) -> TraceTemplate:
+    """The template of the causal language model that a HuggingFace `config.json` describes.
+
+    UserError as `trace_config`, and for any other model.
+    """
+    file = str(path)
+    document = _read(file)
+    network = _network(file, document, _config(file, document))
+    name = type(network).__name__
+    if not name.endswith("ForCausalLM"):
+        fix = 'a template needs a KV cache: name the class in the file, "architectures": ["...ForCausalLM"]'
+        raise user_error(file, name, "is no causal language model", fix)
+    stem = Path(file).stem.removesuffix(".config")
+    title = str(document["model_type"]) if stem == "config" else stem
+    with answered(file, name, "a template needs shapes that are affine in tokens and context"):
+        return template_of(network, title)
 
 
 def _trace(file: str, network: PreTrainedModel, request: Request, title: str, widths: Widths) -> Trace:

@@ -126,17 +126,24 @@ def template(name: str) -> TraceTemplate:
     model = MODELS[key]
     assert isinstance(model, TokenModel)
     with META:
-        reader = model.create().eval()
+        return template_of(model.create().eval(), key)
+
+
+def template_of(network: PreTrainedModel, title: str) -> TraceTemplate:
+    """A causal meta model's pass, fitted on six bindings and proved on a seventh.
+
+    ValueError for a model whose shapes are not affine in tokens and context.
+    """
     base, proof = (3, 40, 8, 8, 8), (7, 61, 4, 9, 5)
     changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
     bindings = [Binding(*values) for values in (base, *changed, proof)]
     traces = {
         one: trace_verify(
-            reader, key, one.tokens, one.context, 1, Widths(one.weight_bits, one.activation_bits, one.kv_bits)
+            network, title, one.tokens, one.context, 1, Widths(one.weight_bits, one.activation_bits, one.kv_bits)
         )
         for one in bindings
     }
-    return fit_template(_plain(key), traces)
+    return fit_template(_plain(title), traces)
 
 
 def _behind(network: PreTrainedModel, batch: int, tokens: int, context: int) -> dict[str, object]:

@@ -47,7 +47,7 @@ Examples:
 --prompts, --outputs   128, 32:512 (uniform) or ~200 (geometric of that mean)
 
 Models are shipped names (llama_160m, llama_296m_like, llama2_7b, llama3_8b, vicuna_1b_like) or files of
-your own, *.template.json.gz."""
+your own, *.template.json.gz, written by `accelsim trace --template`."""
 
 
 @click.command(epilog=EPILOG)

@@ -13,6 +13,7 @@ from accelsim.errors import Fault, UserError, user_error
 
 if TYPE_CHECKING:
     from accelsim.workload import PhaseKind, Trace
+    from accelsim.workload.template import TraceTemplate
 
 PHASES = ("encode", "prefill", "decode", "verify")
 EPILOG = """\b
@@ -23,6 +24,7 @@ Examples:
   accelsim trace segformer-b0 --size 512 --out segformer.trace.json.gz
   accelsim trace --config mixtral.json --seq 256 --out mixtral.trace.json.gz
   accelsim trace --module model.py:build --out mine.trace.json.gz
+  accelsim trace --template --config mistral.json --out mistral.template.json.gz
 
 Models: bert-base, llama-160m, llama-296m-like, llama2-7b, llama3-8b, vicuna-1b-like (--seq,
 --context, or both for a verify); efficientvit-b1, efficientvit-b1-classifier, resnet-50,
@@ -44,11 +46,15 @@ pip install -c constraints.txt -e '.[torch]'"""
 @click.option(
     "--phase", type=click.Choice(("encode", "prefill", "decode", "verify")), help="Default: the model's first."
 )
+@click.option(
+    "--template", is_flag=True, help="Write a language model's template for `accelsim decode`: any tokens, any context."
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="F.json.gz", help="The trace file.")
 @set_option("workload.psum.bits=8")
 def trace(
     model: str | None, module: str | None, config: str | None, seq: int | None, context: int | None,
-    size: int | None, batch: int | None, phase: PhaseKind | None, out: Path, overrides: tuple[str, ...],
+    size: int | None, batch: int | None, phase: PhaseKind | None, template: bool, out: Path,
+    overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write the trace of MODEL, or of a model of your own: its operations, their sizes and order."""
     check_outputs([(out, (".json", ".json.gz"))], [config] if config else [])
@@ -64,6 +70,10 @@ def trace(
     try:
         import workloads
 
+        if template:
+            _refuse_with_template(seq, context, size, batch, phase, module, overrides)
+            _write_template(workloads.template(model) if model else workloads.config_template(config or ""), out)
+            return
         if module is not None:
             _refuse({"--seq": seq, "--context": context, "--size": size, "--batch": batch})
             made = workloads.trace_module(module, phase or "encode")
@@ -77,6 +87,22 @@ def trace(
     made = workload_overrides(made, workload_sets)
     write_trace(made, out)
     _tell(made)
+    wrote(out)
+
+
+def _refuse_with_template(*given: object) -> None:
+    if any(given):
+        fix = "leave out --seq, --context, --size, --batch, --phase, --module and --set"
+        raise user_error("command line", "--template", "is of any tokens and context, at widths chosen later", fix)
+
+
+def _write_template(made: TraceTemplate, out: Path) -> None:
+    from accelsim.report.files import write_whole
+    from accelsim.workload.template import TEMPLATE_SUFFIX, template_bytes
+
+    if not out.name.endswith(TEMPLATE_SUFFIX):
+        raise user_error(str(out), "output", "a template under another suffix", f"end the name in {TEMPLATE_SUFFIX}")
+    write_whole(out, template_bytes(made))
     wrote(out)
 
 
