@@ -299,3 +299,57 @@ def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
 def test_rules_of_a_searched_spec(arch: str, overrides: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says):
         load_arch(arch, overrides)
+
+
+def test_given_loops(tmp_path: Path) -> None:
+    """A mapping as a line of loops, of Timeloop's form: the nest it says, and the report of replaying it."""
+    file, out = tmp_path / "m.yaml", tmp_path / "r.json"
+    line = "L2[WIO] K4 - L1[WIO] P3 C10 K2 - L0[] P8X C4X K8X"
+    code, said = run("map", "apsq_edge_ws", "matmul:24x40x64", "--loops", line, "--out", str(file))
+    assert code == 0, said
+    (mapped,) = load_mappings(file).mappings.values()
+    assert [(loop.dim, loop.step) for loop in mapped.mapping.loops] == [("n", 16), ("m", 8), ("k", 4), ("n", 8)]
+    stored = [
+        (node.operand, node.level, node.double_buffered) for node in mapped.mapping.nodes if isinstance(node, Store)
+    ]
+    assert stored[3:6] == [
+        ("ifmap", "ifmap_buffer", False), ("weight", "weight_buffer", True), ("output", "psum_buffer", True),
+    ]  # fmt: skip
+    assert run("simulate", "apsq_edge_ws", "matmul:24x40x64", "--mapping", str(file), "--json", str(out))[0] == 0
+    assert json.loads(out.read_text())["totals"]["macs"] == 24 * 40 * 64
+
+
+@pytest.mark.parametrize(
+    ("workload", "line", "answer"),
+    [
+        (MATMUL, "L2[WIO] K4 Z3", "'L2[WIO] K4 Z3' is no level"),
+        (MATMUL, "L2[WIO] K0", "is no level"),
+        (MATMUL, "L2[WIO] K4 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "K makes 32 in all, the op has 56"),
+        (MATMUL, "L2[WI] K7 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "O is in L1; this spec holds output in dram, psum"),
+        (MATMUL, "L2[WIO] K7 R3 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "R makes 3 in all, the op has 1"),
+        (MATMUL, "L2[WIO] - L1[WIO] - L0[] P24X C40X K56X", "m reaches the array in chunks of"),
+        ("bert_base", "L2[WIO] - L1[WIO]", "kinds of matmul and conv"),
+        (MATMUL, "P8 - " * 3000, "over 10000 characters"),
+    ],
+)
+def test_given_loops_that_do_not_fit(workload: str, line: str, answer: str) -> None:
+    code, said = run("map", "apsq_edge_ws", workload, "--loops", line)
+    assert code == 2, said
+    assert answer in said
+
+
+def test_given_loops_of_a_folded_conv(tmp_path: Path) -> None:
+    layers = tmp_path / "layers.csv"
+    layers.write_text(
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n"
+        "conv, 8, 8, 1, 1, 8, 8, 1,\n"
+    )
+    line = "L2[WIO] P8 Q8 - L1[WIO] - L0[] C8X K8X"
+    code, said = run("map", "apsq_edge_ws", str(layers), "--loops", line)
+    assert code == 2
+    assert "spatial_reduction=nested" in said
+    code, said = run(
+        "map", "apsq_edge_ws", str(layers), "--loops", line, "--set", "arch.array.spatial_reduction=nested"
+    )
+    assert code == 0, said
+    assert "given" in said

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from accelsim.cli.app import cli
 from accelsim.hardware.machine import build_machine
-from accelsim.mapping.commands import DIMS, Dim
+from accelsim.mapping.commands import DIMS, Dim, time_commands
+from accelsim.mapping.loop_text import mapping_of
+from accelsim.mapping.mapping_file import check_mapping
+from accelsim.mapping.problem import conv_problem
+from accelsim.offload import commands_of
+from accelsim.schemes import PsumScheme
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Measurement
 from accelsim.validate.silicon import gemmini, gemmini_tiler, tables
 from accelsim.validate.silicon.gemmini_fit import fitted
 from accelsim.validate.silicon.gemmini_text import conv_commands, matmul_commands
 from accelsim.validate.statistics import Summary, failures, summaries
+from accelsim.workload import ConvDims
 
 CONV = "L3[WIO] Q4 C8 K8 P7 - L2[WI] N1 K4X - L1[O] K4 C2 Q14 C4X - L0[W] P8"
 MATMUL = "L3[WIO] C16 K8 - L2[WI] N1 K16X - L1[O] K4 C2 C16X - L0[W] N1"
@@ -96,3 +107,38 @@ def test_the_tiles_that_we_find_are_no_slower(measurement: Measurement) -> None:
     ours, own = ([run.ours for run in measurement.runs if run.subset == name] for name in (gemmini.BEST, gemmini.OWN))
     assert all(a <= b for a, b in zip(ours, own, strict=True))
     assert sum(a < 0.99 * b for a, b in zip(ours, own, strict=True)) > 30
+
+
+def test_given_mappings_are_mapping_files(tmp_path: Path) -> None:
+    """A conv's loops as text, through `map --loops` and `simulate --mapping`, cost what they do here."""
+    layers, loops, out = tmp_path / "layer.csv", tmp_path / "mapping.yaml", tmp_path / "report.json"
+    layers.write_text(
+        "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,\n"
+        "one,56,56,1,1,64,128,1,\n"
+    )
+    arch = "validation/gemmini_4x4"
+    made = CliRunner().invoke(cli, ["map", arch, str(layers), "--loops", CONV, "--out", str(loops)])
+    assert made.exit_code == 0, made.output
+    ran = CliRunner().invoke(cli, ["simulate", arch, str(layers), "--mapping", str(loops), "--json", str(out)])
+    assert ran.exit_code == 0, ran.output
+    ours = time_commands(conv_commands(CONV, 1), gemmini.machine_of(4)).cycles
+    cycles = json.loads(out.read_text())["totals"]["cycles"]
+    assert cycles == pytest.approx(ours, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", gemmini.SIZES)
+def test_every_given_conv_is_a_mapping(size: int) -> None:
+    """Read as a nest of ours, square convs become the commands that they are read as here, and cost as much."""
+    machine, same = gemmini.machine_of(size), 0
+    for row in tables.lines("gemmini_mappings"):
+        if row["pe_dim"] != str(size) or row["op"] != "conv" or row["P"] != row["Q"]:
+            continue
+        n, c, k, p, q, r, s, stride = (int(row[key]) for key in ("N", "C", "K", "P", "Q", "R", "S", "stride"))
+        dims = ConvDims(n, 1, c, k, (p - 1) * stride + r, (q - 1) * stride + s, r, s, (stride, stride), (0, 0))
+        problem = conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
+        mapping = mapping_of(row["mapping"], problem, machine)
+        assert check_mapping(problem, mapping, machine) is None
+        ours, theirs = commands_of(problem, mapping, machine), conv_commands(row["mapping"], stride)
+        assert time_commands(ours, machine) == time_commands(theirs, machine)
+        same += 1
+    assert same > 40

@@ -1,7 +1,7 @@
 """DOSA's mappings of Gemmini as commands: `L3[WIO] Q4 C8 - L2[WI] N1 K4X - L1[O] K4 C2 Q14 C4X - L0[W] P8`.
 
-Levels from the outside in, loops of a level from the outside in, each a dim and its trips; X says that the trips
-are spatial. L3 is DRAM: its loops step from command to command, all others are inside of one.
+The form is that of `accelsim.mapping.loop_text`. L3 is DRAM: its loops step from command to command, all others
+are inside of one.
 
 Two things the runs did are not in the text, and the cycles show both. Gemmini's conv takes one output size, so
 that a layer of 120 x 12 pixels ran as 120 x 120. Its matmul takes tiles in units of the array's rows, and the runs
@@ -11,11 +11,10 @@ passed the number of 16s: a tile of 128 is 8 x 4 = 32 values on a 4 x 4 array, a
 from __future__ import annotations
 
 import math
-import re
 
 from accelsim.mapping.commands import DIMS, Commands, Dim
+from accelsim.mapping.loop_text import read_levels
 
-LEVEL = re.compile(r"L(\d)\[[WIO]+\]((?: [A-Z]\d+X?)*)")
 UNIT = 16
 
 
@@ -42,25 +41,17 @@ def matmul_commands(mapping: str, array_rows: int) -> Commands:
 
 def read(mapping: str) -> tuple[dict[Dim, int], dict[Dim, int], tuple[tuple[Dim, int], ...]]:
     """Extents, the tile of a command, and the loops over commands. ValueError for a text of another form."""
-    levels = []
-    for part in mapping.split(" - "):
-        found = LEVEL.fullmatch(part)
-        if found is None:
-            raise ValueError(f"no level of a mapping: {part!r}")
-        levels.append((found[1], [(text[0].lower(), int(text[1:].rstrip("X"))) for text in found[2].split()]))
-    if [name for name, _ in levels] != ["3", "2", "1", "0"]:
+    levels = read_levels(mapping)
+    if [level.name for level in levels] != ["3", "2", "1", "0"]:
         raise ValueError(f"not the four levels of Gemmini: {mapping!r}")
-    outer = [(_dim(name), trips) for name, trips in levels[0][1] if trips > 1]
+    outer = [(_dim(factor.dim), factor.trips) for factor in levels[0].factors if factor.trips > 1]
     tile: dict[Dim, int] = dict.fromkeys(DIMS, 1)
-    for _, factors in levels[1:]:
-        for name, trips in factors:
-            tile[_dim(name)] *= trips
+    for level in levels[1:]:
+        for factor in level.factors:
+            tile[_dim(factor.dim)] *= factor.trips
     extents = {dim: tile[dim] * math.prod(trips for each, trips in outer if each == dim) for dim in DIMS}
     return extents, tile, tuple(outer)
 
 
-def _dim(name: str) -> Dim:
-    for dim in DIMS:
-        if dim == name:
-            return dim
-    raise ValueError(f"no dim {name!r}")
+def _dim(letter: str) -> Dim:
+    return next(dim for dim in DIMS if dim == letter.lower())

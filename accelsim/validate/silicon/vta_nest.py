@@ -55,7 +55,7 @@ def nest_of(tiling: Tiling, problem: Problem, machine: Machine) -> Mapping:
     nodes += [Loop("n", array.po), Loop("p", tiling.rows), Loop("groups", 1), Loop("k", filters)]
     nodes += [Loop("q", tiling.columns), held("output"), Loop("c", channels), held("ifmap"), held("weight")]
     nodes += [Loop(dim, step) for dim, step in (("c", array.pci), ("q", 1), ("s", 1), ("r", 1), ("k", array.pco))]
-    nodes += [Loop("p", 1), *([Spatial("n", array.po)] if array.po > 1 else [])]
+    nodes += [Loop("p", 1), *(Store(operand, "array") for operand in OPERANDS)]
+    nodes += [Spatial("n", array.po)] if array.po > 1 else []
     nodes += [Spatial("c", array.pci), Spatial("k", array.pco)]
-    nodes += [Store(operand, "array") for operand in OPERANDS]
     return Mapping(without_single_trips(nodes, problem))
