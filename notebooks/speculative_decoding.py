@@ -133,7 +133,7 @@ gains = pd.DataFrame(
         for name, table in tables.items()
     }
 )
-ratios = pd.Series({name: table.draft[0, 0] / table.verify[0, 0, 0] for name, table in tables.items()})
+ratios = pd.Series({name: table.draft[0, 0, 0] / table.verify[0, 0, 0] for name, table in tables.items()})
 axes = (gains / alone).T.plot.bar(rot=0, figsize=(6, 3.2))
 axes.set_ylabel("speed-up at acceptance 0.95")
 plt.show()

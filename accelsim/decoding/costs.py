@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 class PassCosts:
     """Costs of passes at B contexts (tokens in the KV cache before the pass) and P prompt lengths.
 
-    `draft` (B, 8): the draft model decodes one token. `verify` (N, B, 8): the target handles n = 1..N
+    `draft` (S, B, 8): a serial draft step of a policy, the last of S for all later ones (S = 1: one token
+    a step; a tree's steps differ). `verify` (N, B, 8): the target handles n = 1..N
     tokens at once, row n - 1 (n = 1 is plain decoding). `together` (N, G, B, 8): the target handles n
     tokens while the draft decodes g = 1..G, one after the other, on the same queues. `prefill` (P, 8):
     both models read a prompt of `prompts` tokens. NaN where a pass was not tabulated.
@@ -41,7 +42,7 @@ class PassCosts:
     def __post_init__(self) -> None:
         points, width = len(self.contexts), len(COLUMNS)
         wanted = {
-            "draft": (points, width),
+            "draft": (max(1, len(self.draft)), points, width),
             "verify": (*self.verify.shape[:1], points, width),
             "together": (*self.together.shape[:2], points, width),
             "prefill": (len(self.prompts), width),
@@ -69,9 +70,9 @@ class PassCosts:
         """G: the most draft steps beside one target pass."""
         return int(self.together.shape[1])
 
-    def draft_at(self, context: float) -> Floats:
-        """One draft step, (8,)."""
-        return at(self.contexts, self.draft, context)
+    def draft_at(self, step: int, context: float) -> Floats:
+        """A serial draft step, (8,)."""
+        return at(self.contexts, self.draft[min(step, len(self.draft) - 1)], context)
 
     def verify_at(self, tokens: int, context: float) -> Floats:
         """One target pass over `tokens` tokens, (8,)."""
@@ -101,4 +102,4 @@ def no_costs(tokens: int, drafts: int) -> PassCosts:
     """Passes of up to `tokens` tokens beside up to `drafts` draft steps that cost nothing: only their number counts."""
     start, width = np.zeros(1, np.int64), len(COLUMNS)
     verify, together = np.zeros((tokens, 1, width)), np.zeros((tokens, drafts, 1, width))
-    return PassCosts(start, np.zeros((1, width)), verify, together, start, np.zeros((1, width)), 0.0)
+    return PassCosts(start, np.zeros((1, 1, width)), verify, together, start, np.zeros((1, width)), 0.0)

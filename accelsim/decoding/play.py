@@ -28,8 +28,10 @@ def play(
         first = state.emitted + state.pending
         ahead = entropies[first : first + policy.most_tokens + policy.length.most]
         round_ = policy.next_round(state, ahead)
+        held, reads = state.prompt + first - 1, policy.draft_tokens
         for step in range(round_.serial):
-            spent += costs.draft_at(state.prompt + first + step - 1)
+            spent += costs.draft_at(step, held)
+            held += reads[min(step, len(reads) - 1)]
         if round_.concurrent:
             spent += costs.together_at(round_.tokens, round_.concurrent, state.target_kv)
         else:
@@ -38,10 +40,11 @@ def play(
         right = policy.right(ranks[state.emitted : state.emitted + chain])
         whole = right > round_.depth if round_.concurrent else right == round_.depth
         outcome = after(state, round_, right, policy.length.following(state.length, whole))
-        one = costs.draft_at(state.target_kv)[1]
-        wasted = costs.verify_at(round_.tokens, state.target_kv)[1]
+        dropped = range(outcome.accepted, round_.depth) if policy.widths else [0] * outcome.rejected_drafts
+        wasted = sum(costs.draft_at(step, state.target_kv)[1] for step in dropped)
+        wasted += costs.verify_at(round_.tokens, state.target_kv)[1]
         wasted -= costs.verify_at(round_.tokens - outcome.rejected_nodes, state.target_kv)[1]
-        rejected_pj += outcome.rejected_drafts * one + wasted
+        rejected_pj += wasted
         for name, more in (
             ("passes", 1), ("stays", int(outcome.stayed)), ("accepted", outcome.accepted),
             ("serial_drafts", round_.serial), ("concurrent_drafts", round_.concurrent),

@@ -50,10 +50,11 @@ def run(policy: Policy, draws: Draws, costs: PassCosts, prompts: Ints, outputs: 
     entropy = draws.entropy_bits if draws.entropy_bits is not None else np.zeros(0)
     counts = np.zeros((len(prompts), len(COUNTS)), np.int64)
     spent, rejected_pj = np.zeros((len(prompts), len(COLUMNS))), np.zeros(len(prompts))
-    length, widths = policy.length, np.array(policy.widths, np.int64)
+    length = policy.length
+    widths, reads = (np.array(each, np.int64) for each in (policy.widths, policy.draft_tokens))
     kind = ("fixed", "heuristic", "entropy").index(length.kind)
     _run(
-        policy.serial, policy.concurrent, policy.short, widths, policy.tree_nodes,
+        policy.serial, policy.concurrent, policy.short, widths, reads, policy.tree_nodes,
         kind, length.first, length.most, length.limit_bits,
         draws.rank, draws.right, entropy, prompts, outputs,
         costs.contexts, costs.draft, costs.verify, costs.together, costs.prompts, costs.prefill,
@@ -79,7 +80,7 @@ def _check(policy: Policy, draws: Draws, costs: PassCosts, outputs: Ints) -> Non
 
 @numba.njit(cache=True)
 def _run(
-    serial_too: bool, concurrent_too: bool, short: int, widths: Ints, tree_nodes: int,
+    serial_too: bool, concurrent_too: bool, short: int, widths: Ints, reads: Ints, tree_nodes: int,
     kind: int, first_length: int, most: int, limit_bits: float,
     rank: NDArray[np.int16], right_run: Ints, entropy: Floats, prompts: Ints, outputs: Ints,
     contexts: Ints, draft: Floats, verify: Floats, together: Floats, prefill_at: Ints, prefill: Floats,
@@ -103,8 +104,10 @@ def _run(
                 depth = nodes = pending + serial
                 if concurrent_too:
                     concurrent = _length(kind, length, most, limit_bits, entropy, here + depth)
+            drafted = held + pending
             for step in range(serial):
-                _add(contexts, draft, held + pending + step, cost)
+                _add(contexts, draft[min(step, len(draft) - 1)], drafted, cost)
+                drafted += reads[min(step, reads.size - 1)]
             if concurrent:
                 _add(contexts, together[nodes, concurrent - 1], held, cost)
             else:
@@ -119,9 +122,11 @@ def _run(
             stayed = concurrent > 0 and right > depth
             wrong_nodes = nodes - accepted
             wrong_drafts = depth - accepted + (0 if stayed else concurrent)
-            rejected_pj[request] += wrong_drafts * _energy(contexts, draft, held) + (
-                _energy(contexts, verify[nodes], held) - _energy(contexts, verify[nodes - wrong_nodes], held)
-            )
+            rejected_pj[request] += _energy(contexts, verify[nodes], held)
+            rejected_pj[request] -= _energy(contexts, verify[nodes - wrong_nodes], held)
+            for wrong in range(wrong_drafts):
+                step = accepted + wrong if widths.size else 0
+                rejected_pj[request] += _energy(contexts, draft[min(step, len(draft) - 1)], held)
             if kind == 1:
                 whole = stayed if concurrent else right == depth
                 length = min(length + 2, most) if whole else max(length - 1, 1)

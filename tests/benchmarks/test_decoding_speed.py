@@ -20,7 +20,7 @@ REQUESTS, OUTPUT = 4000, 250
 def eight_contexts() -> PassCosts:
     rng = np.random.default_rng(0)
     points, tokens, drafts, width = 8, 16, 8, len(COLUMNS)
-    shapes = ((points, width), (tokens, points, width), (tokens, drafts, points, width), (points, width))
+    shapes = ((1, points, width), (tokens, points, width), (tokens, drafts, points, width), (points, width))
     draft, verify, together, prefill = (rng.uniform(1, 2, shape) for shape in shapes)
     contexts = np.arange(points) * 300 + 1
     return PassCosts(contexts, draft, verify, together, contexts, prefill, 1.0)

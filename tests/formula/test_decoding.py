@@ -20,13 +20,13 @@ from accelsim.decoding.run import draws_needed, run
 MOST_TOKENS, MOST_BESIDE = 40, 8
 
 
-def random_costs(seed: int, points: int) -> PassCosts:
+def random_costs(seed: int, points: int, steps: int = 1) -> PassCosts:
     rng = np.random.default_rng(seed)
     width = len(COLUMNS)
     contexts = np.sort(rng.choice(3000, points, replace=False))
     return PassCosts(
         contexts,
-        rng.uniform(1, 2, (points, width)),
+        rng.uniform(1, 2, (steps, points, width)),
         rng.uniform(5, 9, (MOST_TOKENS, points, width)),
         rng.uniform(6, 20, (MOST_TOKENS, MOST_BESIDE, points, width)),
         np.array([1, 4000]),
@@ -46,8 +46,8 @@ def plain_costs(draft: float, verify: float) -> PassCosts:
     beside = np.zeros((MOST_TOKENS, MOST_BESIDE, 1, len(COLUMNS)))
     beside[..., 0, 0] = np.maximum(verify, draft * steps)
     beside[..., 0, 1] = 10.0 * tokens[:, None] + 3.0 * steps
-    one = np.zeros((1, len(COLUMNS)))
-    one[0, :2] = draft, 3.0
+    one = np.zeros((1, 1, len(COLUMNS)))
+    one[0, 0, :2] = draft, 3.0
     return PassCosts(np.array([0]), one, alone, beside, np.array([1]), np.zeros((1, len(COLUMNS))), 0.0)
 
 
@@ -66,7 +66,7 @@ lengths = st.one_of(
 )  # fmt: skip
 def test_the_fast_run_is_the_state_machine(name, length, short, widths, alpha, requests, points, seed):
     policy = make_policy(name, length, short=short, widths=tuple(widths))
-    costs = random_costs(seed, points)
+    costs = random_costs(seed, points, len(policy.draft_tokens))
     prompts, outputs = np.array(requests).T
     rank = Independent((alpha, (1 - alpha) / 2)).draw(draws_needed(policy, outputs), seed).rank
     entropy = np.random.default_rng(seed).uniform(0, 4, len(rank))

@@ -115,8 +115,8 @@ def test_rounds() -> None:
     lengths = {"short": 2, "widths": (3, 2)}
     rounds = {name: round_of(make_policy(name, fixed(5), **lengths)) for name in ("vanilla", "tree", "pearl", "apsd")}  # type: ignore[arg-type]
     assert rounds == {
-        "vanilla": [(0, 5), (6, 0)],
-        "tree": [(0, 2), (10, 0)],
-        "pearl": [(1, 5), (5, 5)],
-        "apsd": [(0, 2), (3, 5), (5, 5)],
+        "vanilla": [(0, 5, 1), (6, 0, 1)],
+        "tree": [(0, 1, 1), (0, 1, 3), (10, 0, 1)],
+        "pearl": [(1, 5, 1), (5, 5, 1)],
+        "apsd": [(0, 2, 1), (3, 5, 1), (5, 5, 1)],
     }

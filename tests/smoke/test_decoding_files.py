@@ -22,8 +22,8 @@ def costs(tokens=9, beside=4):
     width = len(COLUMNS)
     one = np.arange(1, width + 1, dtype=float)
     return PassCosts(
-        np.array([0, 100]), np.stack([one, 2 * one]), np.ones((tokens, 2, width)), np.ones((tokens, beside, 2, width)),
-        np.array([1]), np.ones((1, width)), 2.0,
+        np.array([0, 100]), np.stack([one, 2 * one])[None], np.ones((tokens, 2, width)),
+        np.ones((tokens, beside, 2, width)), np.array([1]), np.ones((1, width)), 2.0,
     )  # fmt: skip
 
 

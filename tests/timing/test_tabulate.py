@@ -8,7 +8,10 @@ import pytest
 from accelsim import load_arch
 from accelsim.decoding.costs import COLUMNS, PassCosts
 from accelsim.decoding.model import TWO_BITS, LanguageModel
-from accelsim.decoding.passes.tabulate import Grid, Passes, tabulate
+from accelsim.decoding.passes.refine import COMPARED
+from accelsim.decoding.passes.tabulate import Grid, Passes, grid_of, tabulate
+from accelsim.decoding.policies import make_policy
+from accelsim.decoding.policies.lengths import fixed
 from accelsim.workload.template import load_template
 
 WITHIN = 0.01
@@ -30,7 +33,7 @@ def costs(passes: Passes) -> PassCosts:
 
 @pytest.mark.parametrize("context", [100, 300, 800])
 def test_draft_and_verify_between_contexts(passes: Passes, costs: PassCosts, context: int) -> None:
-    np.testing.assert_allclose(costs.draft_at(context), passes.cost(passes.streams(0, 1, context)), rtol=WITHIN)
+    np.testing.assert_allclose(costs.draft_at(0, context), passes.cost(passes.streams(0, 1, context)), rtol=WITHIN)
     for tokens in (1, 3, 8):
         found = passes.cost(passes.streams(tokens, 0, context))
         np.testing.assert_allclose(costs.verify_at(tokens, context), found, rtol=WITHIN)
@@ -48,7 +51,7 @@ def test_together_costs_the_sum_and_takes_no_less_than_each(costs: PassCosts) ->
     column = {name: place for place, name in enumerate(COLUMNS)}
     for tokens in (1, 8):
         for drafts in (1, 6):
-            alone = costs.verify[tokens - 1], drafts * costs.draft
+            alone = costs.verify[tokens - 1], drafts * costs.draft[0]
             both = costs.together[tokens - 1, drafts - 1]
             for name in ("energy_pj", "dram_bits", "reram_bits", "compute_busy_fs", "dram_busy_fs"):
                 at = column[name]
@@ -56,6 +59,38 @@ def test_together_costs_the_sum_and_takes_no_less_than_each(costs: PassCosts) ->
             latency = column["latency_fs"]
             assert (both[:, latency] >= alone[0][:, latency]).all()
             assert (both[:, latency] >= both[:, column["dram_busy_fs"]]).all()
+
+
+@pytest.mark.parametrize(("arch", "prompts"), [("reram_logic_55nm_x4", 1024), ("apsq_llm_ws", 400)])
+def test_prompts_between_those_that_are_run(arch: str, prompts: int) -> None:
+    """What reading a prompt moves is a staircase; of answers to 150 prompts at random every one is close."""
+    passes = Passes(load_arch(arch), LanguageModel(load_template("llama_160m")), None)
+    asked = np.unique(np.random.default_rng(4).integers(16, prompts, 150))
+    made = tabulate(passes, Grid((64,), tuple(asked.tolist()), 1, 0))
+    assert len(made.prompts) < len(asked) / 2
+    off = []
+    for prompt in asked[::5].tolist():
+        exact = passes.cost(passes.prefill(prompt))[COMPARED]
+        off.append(np.abs(made.prefill_at(prompt)[COMPARED] / exact - 1))
+    assert np.max(off) < WITHIN
+    assert np.mean(off) < WITHIN / 10
+
+
+def test_few_prompts_are_all_run(passes: Passes) -> None:
+    made = tabulate(passes, Grid((64,), (3, 40, 41, 200), 1, 0))
+    assert made.prompts.tolist() == [3, 40, 41, 200]
+
+
+def test_a_tree_step_reads_all_nodes_of_a_depth(passes: Passes) -> None:
+    policy = make_policy("tree", fixed(1), widths=(4, 2, 1))
+    grid = grid_of(policy, np.array([128]), np.array([64]))
+    assert grid.draft_tokens == (1, 4, 8)
+    made = tabulate(passes, grid)
+    for step, tokens in enumerate(grid.draft_tokens):
+        found = passes.cost(passes.streams(0, 1, 128, tokens))
+        np.testing.assert_allclose(made.draft_at(step, 128), found, rtol=1e-12)
+    assert (made.draft_at(2, 128)[:2] > made.draft_at(0, 128)[:2]).all()
+    assert (made.draft_at(9, 128) == made.draft_at(2, 128)).all()
 
 
 def test_a_grid_of_one() -> None:

@@ -70,7 +70,7 @@ def test_closed_form_of_the_parallel_policy(alpha: float, parallel: int, short: 
     draws = Independent((alpha,)).draw(draws_needed(policy, outputs), seed=3)
     most, row = policy.most_tokens, np.zeros((1, len(COLUMNS)))
     costs = PassCosts(
-        np.array([1]), row, np.zeros((most, 1, len(COLUMNS))), np.zeros((most, parallel, 1, len(COLUMNS))),
+        np.array([1]), row[None], np.zeros((most, 1, len(COLUMNS))), np.zeros((most, parallel, 1, len(COLUMNS))),
         np.array([1]), row, 0.0,
     )  # fmt: skip
     counts = run(policy, draws, costs, np.ones(100, np.int64), outputs).total

@@ -38,25 +38,25 @@ def _of(span: Span) -> tuple[str, str, str]:
     return span.track, span.owner, span.name
 
 
-def round_of(policy: Policy) -> list[tuple[int, int]]:
-    """Passes of a round of the policy, each of (tokens verified, draft steps beside it): from nothing pending on,
-    and, where it drafts beside its passes, the one after a draft that was right."""
+def round_of(policy: Policy) -> list[tuple[int, int, int]]:
+    """Passes of a round of the policy, each of (tokens verified, draft steps beside it, tokens that each of these
+    reads): from nothing pending on, and, where it drafts beside its passes, the one after a draft that was right."""
     steps = policy.length.most
     if policy.widths:
-        return [(0, len(policy.widths)), (1 + policy.tree_nodes, 0)]
+        return [*((0, 1, tokens) for tokens in policy.draft_tokens), (1 + policy.tree_nodes, 0, 1)]
     if not policy.concurrent:
-        return [(0, steps), (1 + steps, 0)] if policy.serial else [(1, 0), (1, 0)]
-    first = [(0, policy.short), (1 + policy.short, steps)] if policy.short else [(1, steps)]
-    return [*first, (steps, steps)]
+        return [(0, steps, 1), (1 + steps, 0, 1)] if policy.serial else [(1, 0, 1), (1, 0, 1)]
+    first = [(0, policy.short, 1), (1 + policy.short, steps, 1)] if policy.short else [(1, steps, 1)]
+    return [*first, (steps, steps, 1)]
 
 
-def round_spans(passes: Passes, rounds: Sequence[tuple[int, int]], context: int) -> list[Span]:
-    """Passes one after the other, each of (tokens verified, draft steps beside it), at one context."""
+def round_spans(passes: Passes, rounds: Sequence[tuple[int, int, int]], context: int) -> list[Span]:
+    """The passes of `round_of` one after the other, at one context."""
     spans: list[Span] = []
     offset = 0
-    for tokens, drafts in rounds:
-        streams = passes.streams(tokens, drafts, context)
-        made = passes.program(tokens, drafts, context)
+    for tokens, drafts, draft_tokens in rounds:
+        streams = passes.streams(tokens, drafts, context, draft_tokens)
+        made = passes.program(streams)
         timeline = run(made.program)
         spans += pass_spans(made, streams, timeline, offset)
         offset += timeline.makespan_fs

@@ -1,8 +1,8 @@
 """The tables of pass costs that policies run on, filled by engine runs.
 
 Every draft step and every solo verify is run at each context. Side by side, verifies of n tokens and g
-draft steps are run at a grid of n and g and interpolated linearly between; so are contexts. What a pass
-moves makes a step where an activation outgrows the token buffers: put contexts on both sides of it.
+draft steps are run at a grid of n and g and interpolated linearly between; so are contexts. What it costs to
+read a prompt rises in steps, where an activation outgrows a buffer: prompts are run until all steps are found.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from accelsim.decoding.costs import COLUMNS, Floats, PassCosts
 from accelsim.decoding.model import LanguageModel
 from accelsim.decoding.passes.program import Issue, PassProgram, pass_program
+from accelsim.decoding.passes.refine import refined
 from accelsim.decoding.passes.runs import Interleave, Owner, Stream
 from accelsim.decoding.passes.stores import build_stores
 from accelsim.decoding.passes.work import PassLowering, PassWork
@@ -28,8 +29,8 @@ from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec import ArchSpec
 from accelsim.workload.trace import PhaseKind
 
-CONTEXTS, PROMPTS = 4, 3
-"""How many of each a grid for given requests has, evenly apart."""
+CONTEXTS = 4
+"""How many a grid for given requests has, evenly apart."""
 
 Progress = Callable[[int, int], None]
 
@@ -70,13 +71,16 @@ class Passes:
             self._works[key] = self._lowering.of(model.trace(kind, tokens, context), owner)
         return self._works[key]
 
-    def streams(self, tokens: int, drafts: int, context: int) -> list[Stream]:
-        """A verify of `tokens` tokens and `drafts` draft steps side by side, either of them 0 for none."""
+    def streams(self, tokens: int, drafts: int, context: int, draft_tokens: int = 1) -> list[Stream]:
+        """A verify of `tokens` tokens and `drafts` draft steps side by side, either of them 0 for none.
+
+        Each of the steps reads `draft_tokens` tokens: those of one depth of a tree, one of a chain.
+        """
         streams = []
         if tokens:
             streams.append(Stream("verify", (self.work("verify", "verify", tokens, context),)))
         if drafts:
-            streams.append(Stream("draft", drafts * (self.work("draft", "draft", 1, context),)))
+            streams.append(Stream("draft", drafts * (self.work("draft", "draft", draft_tokens, context),)))
         return streams
 
     def prefill(self, prompt: int) -> list[Stream]:
@@ -86,14 +90,14 @@ class Passes:
             streams.append(Stream("draft", (self.work("draft", "prefill", prompt, 0),)))
         return streams
 
-    def program(self, tokens: int, drafts: int, context: int) -> PassProgram:
-        """The instructions of both side by side."""
-        return pass_program(self.streams(tokens, drafts, context), self.stores, self.interleave, self.issue)
+    def program(self, streams: Sequence[Stream]) -> PassProgram:
+        """The instructions of passes side by side."""
+        return pass_program(streams, self.stores, self.interleave, self.issue)
 
     def run(self, streams: Sequence[Stream]) -> Timeline:
         """The timeline of passes side by side. UserError for passes longer than 2.5 hours."""
         try:
-            timeline = run(pass_program(streams, self.stores, self.interleave, self.issue).program)
+            timeline = run(self.program(streams).program)
         except OverflowError:  # int64 femtoseconds end there
             found = "a pass would last for more than 2.5 hours"
             raise user_error(self.arch.name, "pass", found, "take shorter prompts or a faster machine") from None
@@ -113,13 +117,15 @@ class Passes:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where passes are run: contexts and prompts in tokens, up to how many tokens and draft steps."""
+    """Where passes are run: contexts in tokens, prompts that occur, up to how many tokens and draft steps."""
 
     contexts: tuple[int, ...]
     prompts: tuple[int, ...]
     most_verified: int
     most_together: int
     """Draft steps beside one verify; 0 leaves the table of both empty."""
+    draft_tokens: tuple[int, ...] = (1,)
+    """Tokens that the draft reads in its serial steps; see `Policy`."""
 
     @property
     def verified(self) -> tuple[int, ...]:
@@ -132,18 +138,16 @@ class Grid:
 
     @property
     def runs(self) -> int:
-        """Engine runs that it takes."""
-        per_context = 1 + self.most_verified + len(self.verified) * len(self.drafted)
-        return per_context * len(self.contexts) + len(self.prompts)
+        """Engine runs that it takes, besides those of prompts."""
+        per_context = len(self.draft_tokens) + self.most_verified + len(self.verified) * len(self.drafted)
+        return per_context * len(self.contexts)
 
 
 def grid_of(policy: Policy, prompts: Ints, outputs: Ints) -> Grid:
     """The passes that the policy may ask for, over the contexts and prompts of these requests."""
-    ends = int(prompts.min()), int((prompts + outputs).max())
-    read = np.linspace(prompts.min(), prompts.max(), PROMPTS).round().astype(int)
-    held = np.linspace(*ends, CONTEXTS).round().astype(int)
-    contexts, lengths = (tuple(sorted(set(each.tolist()))) for each in (held, read))
-    return Grid(contexts, lengths, policy.most_tokens, policy.most_concurrent)
+    held = np.linspace(prompts.min(), (prompts + outputs).max(), CONTEXTS).round().astype(int)
+    contexts, lengths = (tuple(np.unique(each).tolist()) for each in (held, prompts))
+    return Grid(contexts, lengths, policy.most_tokens, policy.most_concurrent, policy.draft_tokens)
 
 
 def _knots(most: int) -> tuple[int, ...]:
@@ -155,29 +159,37 @@ def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total
     """Pass costs over the grid; a draft step costs nothing where there is no draft. UserError for an op that the
     machine cannot run."""
     columns, points = len(COLUMNS), len(grid.contexts)
-    draft = np.zeros((points, columns))
+    draft = np.zeros((len(grid.draft_tokens), points, columns))
     verify = np.zeros((grid.most_verified, points, columns))
     together = np.zeros((len(grid.verified), len(grid.drafted), points, columns))
     done = 0
 
-    def cost(streams: Sequence[Stream]) -> Floats:
+    def cost(streams: Sequence[Stream], left: int) -> Floats:
         nonlocal done
         row = passes.cost(streams)
         done += 1
-        progress(done, grid.runs)
+        progress(done, done + left)
         return row
+
+    prompts, prefill = refined(
+        np.array(grid.prompts, np.int64), lambda prompt, left: cost(passes.prefill(prompt), left + grid.runs)
+    )
+    total = done + grid.runs
+
+    def next_cost(*what: int) -> Floats:
+        return cost(passes.streams(*what), total - done - 1)
 
     for at, context in enumerate(grid.contexts):
         if passes.draft is not None:
-            draft[at] = cost(passes.streams(0, 1, context))
+            for step, tokens in enumerate(grid.draft_tokens):
+                draft[step, at] = next_cost(0, 1, context, tokens)
         for tokens in range(1, grid.most_verified + 1):
-            verify[tokens - 1, at] = cost(passes.streams(tokens, 0, context))
+            verify[tokens - 1, at] = next_cost(tokens, 0, context)
         for i, tokens in enumerate(grid.verified):
             for j, drafts in enumerate(grid.drafted):
-                together[i, j, at] = cost(passes.streams(tokens, drafts, context))
-    prefill = np.array([cost(passes.prefill(prompt)) for prompt in grid.prompts])
+                together[i, j, at] = next_cost(tokens, drafts, context)
     whole = _filled(_filled(together, grid.verified, 0), grid.drafted, 1)
-    contexts, prompts = (np.array(each, np.int64) for each in (grid.contexts, grid.prompts))
+    contexts = np.array(grid.contexts, np.int64)
     return PassCosts(contexts, draft, verify, whole, prompts, prefill, passes.static_mw)
 
 

@@ -55,6 +55,14 @@ class Policy:
         return self.length.most
 
     @property
+    def draft_tokens(self) -> tuple[int, ...]:
+        """Tokens that the draft reads in its serial steps, the last number in all later ones.
+
+        One of a chain; of a tree all nodes of a depth, the last emitted token first.
+        """
+        return (1, *(math.prod(self.widths[:depth]) for depth in range(1, len(self.widths))))
+
+    @property
     def tree_nodes(self) -> int:
         """Candidates of the whole tree: each one has `widths[d]` below it at the next depth."""
         return sum(math.prod(self.widths[: depth + 1]) for depth in range(len(self.widths)))

@@ -63,7 +63,7 @@ def exact_costs(passes: Passes, policy: Policy) -> PassCosts:
     serial = policy.short or steps
     chains = {1 + serial} | ({steps} if policy.concurrent else set())
     beside = steps if policy.concurrent else 0
-    draft = np.array([passes.cost(passes.streams(0, 1, context)) for context in contexts])
+    draft = np.array([[passes.cost(passes.streams(0, 1, context)) for context in contexts]])
     verify = np.full((policy.most_tokens, len(contexts), columns), np.nan)
     together = np.full((policy.most_tokens, beside, len(contexts), columns), np.nan)
     for at, context in enumerate(contexts):
