@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from accelsim.schemes import CodebookScheme
 from accelsim.workload.compress import with_codebooks, with_rotations
+from accelsim.workload.last_token import last_token_only
 from accelsim.workload.template import Binding, TraceTemplate
 from accelsim.workload.trace import PhaseKind, Trace
 
@@ -29,9 +30,11 @@ class LanguageModel:
         return self.template.name
 
     def trace(self, kind: PhaseKind, tokens: int, context: int) -> Trace:
-        """One pass over `tokens` new tokens behind `context` earlier ones."""
+        """One pass over `tokens` new tokens behind `context` earlier ones; a prefill wants the last one's logits only."""
         binding = Binding(tokens, context, self.weight_bits, self.activation_bits, self.kv_bits)
         trace = self.template.bind(kind, binding)
+        if kind == "prefill":
+            trace = last_token_only(trace)
         if self.codebook is not None:
             trace = with_codebooks(trace, self.codebook)
         return with_rotations(trace) if self.rotation else trace
