@@ -30,7 +30,7 @@ class LanguageModel:
         return self.template.name
 
     def trace(self, kind: PhaseKind, tokens: int, context: int) -> Trace:
-        """One pass over `tokens` new tokens behind `context` earlier ones; a prefill wants the last one's logits only."""
+        """One pass over `tokens` new tokens behind `context` earlier ones; of a prefill, only the last one's logits."""
         binding = Binding(tokens, context, self.weight_bits, self.activation_bits, self.kv_bits)
         trace = self.template.bind(kind, binding)
         if kind == "prefill":
