@@ -18,6 +18,9 @@ NAMES = {
     "tokens_per_s": "tokens/s", "speedup": "speed-up", "mj_per_token": "mJ/token", "saving": "energy saving",
     "reram_mb_per_token": "ReRAM MB/token", "dram_mb_per_token": "DRAM MB/token",
 }  # fmt: skip
+ROOFLINE_NOTE = (
+    "*: no model at all: the published bytes, inputs here, at the fitted pair's published bandwidth and power."
+)
 GAIN_NOTE = (
     "both: at equal tokens and draft steps a pass, as the published bytes fix them; issue: out of order alone.\n"
     "*: at one i.i.d. acceptance, where serial drafting has more tokens a pass. A draft step is short beside these "
@@ -38,6 +41,7 @@ def reproduce_reram_chip(head: Head) -> dict[str, Sequence[object]]:
         found = reproduction(head, progress)
     show(_drafting_table(found.drafting))
     show(_pair_table("\nThree pairs, four chips", found.pairs))
+    show(ROOFLINE_NOTE)
     show("\nLikely causes\n", *_causes(found.pairs))
     show(_ablation_table(found.ablation))
     show(_gain_table(found.gains))
@@ -65,7 +69,7 @@ def _drafting_table(rows: Sequence[DraftingRow]) -> Table:
 
 
 def _pair_table(title: str, rows: Sequence[PairRow]) -> Table:
-    shown = table(title, ("target", "number"), ("published", "simulated", "deviation", "", "from"))
+    shown = table(title, ("target", "number"), ("published", "simulated", "deviation", "roofline*", "", "from"))
     before = ""
     for row in rows:
         if row.target != before:
@@ -73,7 +77,7 @@ def _pair_table(title: str, rows: Sequence[PairRow]) -> Table:
         name = "" if row.target == before else row.target
         shown.add_row(
             name, NAMES[row.metric], f"{row.published:,.4g}", f"{row.simulated:,.4g}", f"{row.deviation:+.1%}",
-            row.kind, row.confidence,
+            "" if row.roofline_deviation is None else f"{row.roofline_deviation:+.1%}", row.kind, row.confidence,
         )  # fmt: skip
         before = row.target
     return shown

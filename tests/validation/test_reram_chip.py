@@ -62,6 +62,20 @@ def test_every_miss_has_a_cause(found: Reproduction) -> None:
             assert row.cause, row
 
 
+def test_predictions_stand_beside_no_model_at_all(found: Reproduction) -> None:
+    """The published bytes at LLaMA2-7B's bandwidth and power: 17.82 tok/s x 663.7 MB, 17.82 tok/s x 123.41 mJ."""
+    beside = {
+        (row.target, row.metric): row.roofline_deviation for row in found.pairs if row.roofline_deviation is not None
+    }
+    vicuna, llama3 = 17.82 * 663.7 / 97.68, 17.82 * 663.7 / 867.4
+    assert beside == pytest.approx({
+        ("vicuna_1b_like", "tokens_per_s"): vicuna / 135.69 - 1,
+        ("vicuna_1b_like", "mj_per_token"): 17.82 * 123.41 / vicuna / 18.26 - 1,
+        ("llama3_8b", "tokens_per_s"): llama3 / 14.08 - 1,
+        ("llama3_8b", "mj_per_token"): 17.82 * 123.41 / llama3 / 151.59 - 1,
+    }, abs=1e-3)  # fmt: skip
+
+
 @pytest.mark.parametrize(("alpha", "parallel", "short"), [(0.6, 4, 2), (0.9, 7, 3), (0.95, 3, 3)])
 def test_closed_form_of_the_parallel_policy(alpha: float, parallel: int, short: int) -> None:
     """Against the policy itself over a million tokens of long answers."""

@@ -26,15 +26,26 @@ def cause_of(pair: PublishedPair, metric: str, deviation: float, fitted: Publish
     here, there = (_dram_gb_per_s(each) for each in (pair, fitted))
     if metric == "tokens_per_s":
         return f"published bytes x speed imply {here:.2f} GB/s of DRAM here and {there:.2f} on the fitted pair"
-    powers = [each.numbers["mj_per_token"].value * each.numbers["tokens_per_s"].value / 1e3 for each in (pair, fitted)]
     return (
-        f"published power is {powers[0]:.2f} W here and {powers[1]:.2f} W on the fitted pair; static power and the "
-        "split between DRAM and logic are not published"
+        f"published power is {_watts(pair):.2f} W here and {_watts(fitted):.2f} W on the fitted pair; static power and "
+        "the split between DRAM and logic are not published"
     )
 
 
 def _dram_gb_per_s(pair: PublishedPair) -> float:
     return pair.numbers["dram_mb_per_token"].value * pair.numbers["tokens_per_s"].value / 1e3
+
+
+def _watts(pair: PublishedPair) -> float:
+    return pair.numbers["mj_per_token"].value * pair.numbers["tokens_per_s"].value / 1e3
+
+
+def roofline(pair: PublishedPair, fitted: PublishedPair) -> tuple[float, float]:
+    """Deviations of tokens/s and mJ/token of no model at all: the published bytes at the fitted pair's bandwidth and
+    power. What a prediction is worth beyond its inputs is what it misses less than this."""
+    speed = 1e3 * _dram_gb_per_s(fitted) / pair.numbers["dram_mb_per_token"].value
+    energy = 1e3 * _watts(fitted) / speed
+    return speed / pair.numbers["tokens_per_s"].value - 1, energy / pair.numbers["mj_per_token"].value - 1
 
 
 def assumptions(point: WorkingPoint, head: Head) -> list[str]:

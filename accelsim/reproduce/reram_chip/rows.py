@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accelsim.reproduce.reram_chip.calibrate import FIRST_EFFICIENCY, Inferred, fit_point, infer
-from accelsim.reproduce.reram_chip.causes import cause_of
+from accelsim.reproduce.reram_chip.causes import cause_of, roofline
 from accelsim.reproduce.reram_chip.chip import STAGES, Head, Stage, WorkingPoint, stage_passes
 from accelsim.reproduce.reram_chip.decode import Decoded, Drafting, decoded
 from accelsim.reproduce.reram_chip.published import METRICS, PublishedPair, published_ablation, published_pairs
@@ -32,6 +32,8 @@ class PairRow:
     kind: Kind
     confidence: str
     cause: str
+    roofline_deviation: float | None
+    """Of the published bytes at the fitted pair's bandwidth and power, where that says something."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,9 @@ def _pair_rows(
         "reram_mb_per_token": full.reram_mb_per_token,
         "dram_mb_per_token": full.dram_mb_per_token,
     }
+    without_model = (
+        dict(zip(FITTED, roofline(pair, fitted), strict=True)) if own_acceptance and pair is not fitted else {}
+    )
     rows = []
     for metric in METRICS:
         known, found = pair.numbers[metric], simulated[metric]
@@ -153,7 +158,9 @@ def _pair_rows(
             kind = "fitted"
         deviation = found / known.value - 1
         cause = cause_of(pair, metric, deviation, fitted, own_acceptance) if kind == "predicted" else ""
-        rows.append(PairRow(pair.target, metric, known.value, found, deviation, kind, known.confidence, cause))
+        rows.append(PairRow(
+            pair.target, metric, known.value, found, deviation, kind, known.confidence, cause, without_model.get(metric)
+        ))  # fmt: skip
     return rows
 
 
