@@ -47,7 +47,8 @@ def time_mac_kernel(problem: Problem, mapping: Mapping, flows: Sequence[Flow], m
             batch *= extent
         else:
             rows *= extent
-    kernel = MatmulKernel(batch, rows, reduction, columns, _dram_bits(flows, machine) // 8)
+    written = sum(f.bits_moved for f in flows if f.block == machine.dram.name and f.operand == "ofmap")
+    kernel = MatmulKernel(batch, rows, reduction, columns, _dram_bits(flows, machine) // 8, written // 8)
     work = whole_work(problem, mapping, machine)
     return _kernel_timing(kernel, flows, machine, work.macs, work.lane_macs)
 

@@ -6,6 +6,8 @@ fill half of it the first one's load, or the last one's computation, is seen who
 
     launch + max(compute, transfer) + min(compute, transfer) / n,      n = max(1, bytes / (memory / 2))
 
+Where `stores` are serial, cores write a matmul's tiles once they have computed them, and wait: `transfer` and `bytes`
+are then of what is read, and the time of what is written adds (as in LLMCompass, H. Zhang et al., ISCA 2024).
 A matmul of so few rows that the vector lanes finish before the array runs on them.
 """
 
@@ -27,13 +29,15 @@ US_PER_FS = 1e-9
 
 @dataclass(frozen=True)
 class MatmulKernel:
-    """`batch` matmuls of rows x reduction by reduction x columns; bytes of what it reads and writes in DRAM."""
+    """`batch` matmuls of rows x reduction by reduction x columns; bytes of what it reads and writes in DRAM, and of
+    these what it writes."""
 
     batch: int
     rows: int
     reduction: int
     columns: int
     dram_bytes: int
+    written_bytes: int
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class KernelTime:
 
 def matmul_kernel(rows: int, reduction: int, columns: int, bytes_per_value: int, batch: int = 1) -> MatmulKernel:
     """A matmul whose operands and result are in DRAM."""
-    values = batch * (rows * reduction + reduction * columns + rows * columns)
-    return MatmulKernel(batch, rows, reduction, columns, bytes_per_value * values)
+    read, written = batch * (rows * reduction + reduction * columns), batch * rows * columns
+    return MatmulKernel(batch, rows, reduction, columns, bytes_per_value * (read + written), bytes_per_value * written)
 
 
 def time_program(program: Sequence[Kernel], machine: Machine) -> KernelTime:
@@ -68,9 +72,11 @@ def time_program(program: Sequence[Kernel], machine: Machine) -> KernelTime:
     kernels = _kernels(machine)
     compute = transfer = alone = 0.0
     for kernel in program:
-        busy, moving = compute_us(kernel, machine), transfer_us(kernel.dram_bytes, machine)
-        compute, transfer = compute + busy, transfer + moving
-        alone += min(busy, moving) / max(1.0, kernel.dram_bytes / (kernels.overlap_kib * 1024 / 2)) + max(busy, moving)
+        last = kernel.written_bytes if kernels.stores == "serial" and isinstance(kernel, MatmulKernel) else 0
+        beside = kernel.dram_bytes - last
+        busy, moving, after = compute_us(kernel, machine), transfer_us(beside, machine), transfer_us(last, machine)
+        compute, transfer = compute + busy, transfer + moving + after
+        alone += max(busy, moving) + min(busy, moving) / max(1.0, beside / (kernels.overlap_kib * 1024 / 2)) + after
     launch = max(launch_us(kernel, kernels) for kernel in program)
     bound: Bound = "compute" if compute > transfer else "dram"
     return KernelTime(launch + alone, "latency" if launch > alone else bound)

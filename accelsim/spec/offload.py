@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -74,6 +74,8 @@ class Kernels(SpecModel):
     """Columns of it."""
     overlap_kib: Positive
     """Memory of all cores in which tiles are double buffered, so that loads overlap computing, KiB."""
+    stores: Literal["overlapped", "serial"] = "overlapped"
+    """Whether a matmul's results are written while further tiles are computed, or the cores wait for it."""
     peak_efficiency: Fraction = 1.0
     """Share of its peak that a busy array reaches."""
     launch: Launches = Launches()

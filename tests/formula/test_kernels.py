@@ -40,28 +40,46 @@ def test_waves_dealt_one_by_one(batch: int, rows: int, reduction: int, columns: 
     for number, _ in enumerate(tiles):
         blocks = len(range(0, height, 32)) * len(range(0, width, 32))
         busy[number % 108] += blocks * reduction
-    assert array_cycles(MatmulKernel(batch, rows, reduction, columns, 0), machine) == max(busy)
+    assert array_cycles(MatmulKernel(batch, rows, reduction, columns, 0, 0), machine) == max(busy)
 
 
 def test_weight_folds_by_hand(tpu: Machine) -> None:
     """512 x 512 x 768: 2 x 3 output tiles on two cores are three waves, each of two folds of 256 rows."""
-    assert array_cycles(MatmulKernel(1, 512, 512, 768, 0), tpu) == 3 * 2 * 256
-    assert array_cycles(MatmulKernel(1, 8, 512, 768, 0), tpu) == 2 * 2 * 256
+    assert array_cycles(MatmulKernel(1, 512, 512, 768, 0, 0), tpu) == 3 * 2 * 256
+    assert array_cycles(MatmulKernel(1, 8, 512, 768, 0, 0), tpu) == 2 * 2 * 256
 
 
 def test_few_rows_run_on_the_vector_lanes(tpu: Machine) -> None:
-    one = compute_us(MatmulKernel(1, 1, 4096, 4096, 0), tpu)
+    one = compute_us(MatmulKernel(1, 1, 4096, 4096, 0, 0), tpu)
     assert one == pytest.approx(4096 * 4096 / 2048 / 3502, rel=1e-3)
-    assert compute_us(MatmulKernel(1, 64, 4096, 4096, 0), tpu) == pytest.approx(16 * 8 * 256 / 0.922 / 3502, rel=1e-3)
+    assert compute_us(MatmulKernel(1, 64, 4096, 4096, 0, 0), tpu) == pytest.approx(
+        16 * 8 * 256 / 0.922 / 3502, rel=1e-3
+    )
 
 
 def test_one_tile_does_not_overlap_and_many_do(tpu: Machine) -> None:
     """Half of VMEM is 64 MiB: below it loading and computing add up, with 10 times as much a tenth is seen."""
     for tiles in (1, 10):
-        kernel = MatmulKernel(1, 4096, 4096, 4096, tiles * 2**26)
+        kernel = MatmulKernel(1, 4096, 4096, 4096, tiles * 2**26, 2**25)
         busy, moving = compute_us(kernel, tpu), transfer_us(kernel.dram_bytes, tpu)
         seen = max(busy, moving) + min(busy, moving) / tiles
         assert time_program([kernel], tpu).us == pytest.approx(2.0 + seen)
+
+
+def test_cores_wait_for_stores(a100: Machine) -> None:
+    """192 products of 2048 x 128 x 2048: writing 1.6 GB of scores stands behind the rest, which overlaps."""
+    scores = matmul_kernel(2048, 128, 2048, 2, batch=192)
+    assert scores.written_bytes == 2 * 192 * 2048 * 2048
+    spec = load_arch("validation/a100", {"arch.kernels.stores": "overlapped"})
+    overlapped, serial = (time_program([scores], machine).us for machine in (build_machine(spec), a100))
+    busy, reading = compute_us(scores, a100), transfer_us(scores.dram_bytes - scores.written_bytes, a100)
+    writing = transfer_us(scores.written_bytes, a100)
+    assert writing == pytest.approx(2 * 192 * 2048**2 / 0.9 / 2039e3, rel=1e-3)
+    tiles = (scores.dram_bytes - scores.written_bytes) / (20 * 2**20)
+    assert serial == pytest.approx(21 + busy + reading / tiles + writing)
+    assert overlapped < serial < overlapped + writing
+    gelu = VectorKernel("elementwise", 10**9, 4 * 10**9)
+    assert time_program([gelu], a100).us == pytest.approx(time_program([gelu], build_machine(spec)).us)
 
 
 def test_a_program_is_launched_once(tpu: Machine, a100: Machine) -> None:

@@ -26,10 +26,9 @@ def test_no_error_has_grown(measurements: tuple[Measurement, ...]) -> None:
 
 
 def test_aims(found: dict[str, Summary]) -> None:
-    """Met but for the GPT-3 layer, which comes out 12 % too short."""
     assert all(found[band].mean_abs_error_pct < 15 for _, band in tpu.BANDS)
     assert found["A100 matmul"].mean_abs_error_pct < 8
-    assert found[f"{gpu.LAYER}, whole"].median_ratio == pytest.approx(0.88, abs=0.005)
+    assert found[f"{gpu.LAYER}, whole"].mean_abs_error_pct < 10
 
 
 def test_everything_beats_the_roofline(found: dict[str, Summary]) -> None:

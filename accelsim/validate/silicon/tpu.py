@@ -113,9 +113,13 @@ def _blocks(tpu: Machine) -> Iterator[MeasuredRun]:
         if between <= _room_bytes(tpu):
             between = 0
         program: list[Kernel] = [
-            MatmulKernel(1, tokens, hidden, gates * inner, BYTES * hidden * (tokens + gates * inner) + between),
+            MatmulKernel(
+                1, tokens, hidden, gates * inner, BYTES * hidden * (tokens + gates * inner) + between, between
+            ),
             VectorKernel("elementwise", tokens * inner, 0, GATE_PASSES),
-            MatmulKernel(1, tokens, inner, hidden, BYTES * hidden * (tokens + inner) + between),
+            MatmulKernel(
+                1, tokens, inner, hidden, BYTES * hidden * (tokens + inner) + between, BYTES * tokens * hidden
+            ),
         ]
         yield _run("feed-forward", f"{tokens} x {hidden} x {gates} x {inner}", _us(row), program, tpu)
 
@@ -131,9 +135,9 @@ def _attention(tpu: Machine) -> Iterator[MeasuredRun]:
         rows = queries * heads // kv_heads
         query_bytes, kv_bytes = BYTES * heads * queries * width, BYTES * kv_heads * keys * width
         program: list[Kernel] = [
-            MatmulKernel(kv_heads, rows, width, keys, query_bytes + kv_bytes + spilt),
+            MatmulKernel(kv_heads, rows, width, keys, query_bytes + kv_bytes + spilt, spilt),
             VectorKernel("softmax", scores, 2 * spilt, SOFTMAX_PASSES),
-            MatmulKernel(kv_heads, rows, keys, width, query_bytes + kv_bytes + spilt),
+            MatmulKernel(kv_heads, rows, keys, width, query_bytes + kv_bytes + spilt, query_bytes),
         ]
         subset = "encoder" if encoder else "one query" if queries == 1 else "several queries"
         case = f"{heads} / {kv_heads} heads, {queries} x {keys} x {width}"
