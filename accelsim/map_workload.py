@@ -51,7 +51,8 @@ def map_workload(
 def map_as_given(arch: ArchSpec, trace: Trace, loops: str) -> tuple[MappingFile, list[MappedOps]]:
     """The trace's one kind of matmul or conv under a mapping given as a line of loops (see `mapping.loop_text`).
 
-    UserError for a line that is none or says no mapping of this op on this spec, and for a trace of other kinds beside.
+    UserError for a line that is none or says no mapping of this op on this spec, for tiles that do not fit there, and
+    for a trace of other kinds beside.
     """
     machine = _machine(arch, trace)
     kinds = _kinds_of_work(trace, machine)
@@ -67,7 +68,9 @@ def map_as_given(arch: ArchSpec, trace: Trace, loops: str) -> tuple[MappingFile,
     wrong = check_mapping(work.problem, mapping, machine)
     if isinstance(wrong, str):
         raise user_error("command line", "--loops", wrong, "see `accelsim map` without --loops for a nest that runs")
-    groups = [_mapped(work, ops, wrong or Mapped(mapping), machine)]
+    if wrong is not None:
+        raise user_error("command line", "--loops", f"{wrong.resource}: {wrong.found}", wrong.lever)
+    groups = [_mapped(work, ops, Mapped(mapping), machine)]
     return _file(arch, trace, groups), groups
 
 

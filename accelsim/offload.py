@@ -61,15 +61,17 @@ def time_vector_kernel(problem: VectorProblem, work: VectorWork, flows: Sequence
 
 
 def time_mac_commands(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """A matmul or ungrouped conv as commands, one for each tile that the innermost memories hold."""
+    """A matmul or ungrouped conv as commands, one for each tile that the innermost memories hold.
+
+    Within a command the array runs its own folds, whatever loops the mapping has there.
+    """
     time = time_commands(commands_of(problem, mapping, machine), machine)
-    work = whole_work(problem, mapping, machine)
     bits = _dram_bits(flows, machine)
     dram_fs = machine.dram.transfer_fs(bits)
     makespan = max(round(time.cycles * machine.period_fs), dram_fs)
-    busy = {"dram": dram_fs, "array": min(makespan, work.compute_cycles * machine.period_fs)}
+    busy = {"dram": dram_fs, "array": time.compute_cycles * machine.period_fs}
     busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = makespan
-    return _timing(makespan, busy, work.compute_cycles, flows, machine, work.macs, work.lane_macs)
+    return _timing(makespan, busy, time.compute_cycles, flows, machine, problem.macs, time.lane_macs)
 
 
 def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Commands:

@@ -49,6 +49,7 @@ double buffered where two fit."""
 def map_(arch: str, workload: str, out_path: Path | None, loops: str | None, overrides: tuple[str, ...]) -> None:
     """Map every matmul and conv of WORKLOAD on ARCH."""
     check_outputs(((out_path, (".yaml", ".yml")),), (arch, workload))
+    from accelsim.errors import user_error
     from accelsim.map_workload import map_as_given, map_workload
     from accelsim.mapping.mapping_file import save_mappings
     from accelsim.spec import load_arch, split_overrides
@@ -65,6 +66,8 @@ def map_(arch: str, workload: str, out_path: Path | None, loops: str | None, ove
             file, groups = map_workload(spec, trace, progress)
     show(*_page(groups, "placed" if loops is None else "given"))
     if out_path is not None:
+        if not file.mappings:
+            raise user_error(str(out_path), "--out", "not written: no op can be mapped", "see the table above")
         save_mappings(file, out_path)
         wrote(out_path)
 
@@ -78,8 +81,7 @@ def _page(groups: list[MappedOps], unsearched: str) -> list[RenderableType]:
         name, times = group.ops[0].partition("/")[2], f"x{len(group.ops)}"
         if isinstance(group.found, Infeasible):
             why = group.found
-            found = f"{why.demand:,} {why.unit} needed, {why.bound:,} there (short of {why.gap:,})"
-            failed.append((name, times, why.resource, found, why.lever))
+            failed.append((name, times, why.resource, why.found, why.lever))
             continue
         costs = ("-", "-")
         if group.cost is not None:

@@ -53,7 +53,7 @@ def validate(
     from accelsim.validate.files import Compared, compared_csv, compared_json
     from accelsim.validate.scatter import save_overview, save_scatter
 
-    datasets = chosen(names, live)
+    datasets = chosen(names, live, drawn=folder is not None)
     pictures = _pictures(folder, datasets)
     compared: list[Compared] = []
     failed: list[str] = []
@@ -86,9 +86,12 @@ def _pictures(folder: Path | None, datasets: Sequence[Dataset]) -> dict[str, Pat
     """Where each dataset's picture goes. UserError, before any work, for a folder that cannot be written to."""
     if folder is None:
         return {}
+    from accelsim.validate.datasets import Silicon
+
     with suppress(OSError):  # what is wrong is said by the check of the outputs
         folder.mkdir(parents=True, exist_ok=True)
-    pictures = {name: folder / f"{name}.png" for name in (*(dataset.name for dataset in datasets), OVERVIEW)}
+    names = [dataset.name for dataset in datasets if isinstance(dataset.source, Silicon)]
+    pictures = {name: folder / f"{name}.png" for name in (*names, OVERVIEW)}
     check_outputs([(path, (".png",)) for path in pictures.values()])
     return pictures
 

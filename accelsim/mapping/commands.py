@@ -81,11 +81,16 @@ class Commands:
 
 @dataclass(frozen=True)
 class CommandTime:
-    """Core cycles of a layer and what bounds most of them."""
+    """Core cycles of a layer and what bounds most of them.
+
+    `compute_cycles` of them the array needs by itself, with room for `lane_macs` multiply-accumulates.
+    """
 
     cycles: float
     bound: Bound
     commands: int
+    compute_cycles: int
+    lane_macs: int
 
 
 def time_commands(layer: Commands, machine: Machine) -> CommandTime:
@@ -101,7 +106,8 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
         line_cycles = dma.cache.line_bytes * float(machine.dram.fs_per_byte) / machine.period_fs
     missing = {name: missing_lines(name, layer, dma.cache) / commands for name in LOADED}
     cycles: dict[Bound, float] = {}
-    ramp = 0.0
+    ramp = computing = 0.0
+    lane_macs = 0
     for tile, count in layer.classes():
         load = sum(dma.cycles(layer.rows(name, tile)) for name in LOADED)
         load += finished * dma.cycles(layer.rows("output", tile))
@@ -115,9 +121,18 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
         slowest = max(parts, key=lambda name: parts[name])
         cycles[slowest] = cycles.get(slowest, 0.0) + count * parts[slowest]
         ramp = max(ramp, min(load, busy))
+        computing += count * busy
+        lane_macs += count * array.macs_per_cycle * streamed_rows(tile, array)
     skew = array.rows + array.cols - 2 + array.rows
     total = sum(cycles.values()) + ramp + skew
-    return CommandTime(total, max(cycles, key=lambda name: cycles[name]), commands)
+    slowest = max(cycles, key=lambda name: cycles[name])
+    return CommandTime(total, slowest, commands, int(computing + skew), lane_macs)
+
+
+def streamed_rows(tile: Tile, array: Systolic) -> int:
+    """Rows of inputs that a tile's folds take in, all together."""
+    taps = tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
+    return taps * tile["n"] * tile["p"] * tile["q"]
 
 
 def array_cycles(tile: Tile, conv: bool, array: Systolic) -> float:
@@ -129,7 +144,7 @@ def array_cycles(tile: Tile, conv: bool, array: Systolic) -> float:
     if conv:
         p, q = tile["p"], tile["q"]
         streams = tile["n"] * min(p * -(-q // array.rows), q * -(-p // array.rows))
-    return float(taps * (pixels + FOLD_GAP_CYCLES * streams))
+    return float(streamed_rows(tile, array) + taps * FOLD_GAP_CYCLES * streams)
 
 
 def missing_lines(operand: OperandName, layer: Commands, cache: Cache | None) -> float:

@@ -1,8 +1,8 @@
 """Mappings as one line of loops, Timeloop's short form: `L2[WI] Q4 C8 - L1[O] K4X C2 - L0[W] P8`.
 
-Levels from the outside in, with the operands (W, I, O) each holds; then its loops from the outside in, a dim and its
-trips, X where they are spatial. Dims are a conv's R S P Q C K N; a matmul has rows P, reduction C and columns K,
-and its batch is N.
+Levels from the outside in, numbered downwards, with the operands (W, I, O) each holds; then its loops from the
+outside in, a dim and its trips, X where they are spatial. Dims are a conv's R S P Q C K N; a matmul has rows P,
+reduction C and columns K, and its batch is N.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from accelsim.mapping.fit import misfit
 from accelsim.mapping.nest import REGISTERS, Loop, Mapping, Node, Spatial, Store, without_single_trips
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
 
-LEVEL = re.compile(r"L(\d+)\[([WIO]*)\]((?: [RSPQCKN]\d{1,9}X?)*)")
+LEVEL = re.compile(r"L(\d{1,3})\[([WIO]*)\]((?: [RSPQCKN]\d{1,9}X?)*)")
 HELD: dict[str, OperandName] = {"I": "ifmap", "W": "weight", "O": "output"}
 MATMUL_DIMS = {"P": "m", "C": "k", "K": "n", "N": "b"}
 MAX_CHARACTERS = 10_000
@@ -46,12 +46,16 @@ def read_levels(text: str) -> tuple[LevelText, ...]:
     """The levels of such a line, outermost first. ValueError for a line of another form."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"over {MAX_CHARACTERS} characters")
-    levels = []
+    levels: list[LevelText] = []
     for part in text.strip().split(" - "):
         found = LEVEL.fullmatch(part.strip())
         factors = () if found is None else tuple(_factor(each) for each in found[3].split())
         if found is None or any(factor.trips < 1 for factor in factors):
             raise ValueError(f"{part[:60]!r} is no level")
+        if len(set(found[2])) < len(found[2]):
+            raise ValueError(f"level L{found[1]} holds an operand twice")
+        if levels and int(found[1]) >= int(levels[-1].name):
+            raise ValueError(f"level L{found[1]} follows L{levels[-1].name}; numbers fall from the outside in")
         levels.append(LevelText(found[1], found[2], factors))
     return tuple(levels)
 

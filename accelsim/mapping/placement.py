@@ -46,6 +46,10 @@ class Infeasible:
     def gap(self) -> int:
         return self.demand - self.bound
 
+    @property
+    def found(self) -> str:
+        return f"{self.demand:,} {self.unit} needed, {self.bound:,} there (short of {self.gap:,})"
+
 
 def buffer_of(machine: Machine, operand: OperandName) -> Sram:
     """The memory next to the array that holds an operand."""

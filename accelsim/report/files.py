@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -77,13 +78,16 @@ def probe(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write through a temporary file beside the target; an old file survives any failure."""
+    """Write through a temporary file beside the target; an old file survives any failure.
+
+    A link stays one, to the new file. UserError for a place that is no file, as a pipe.
+    """
     handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode) if path.exists() else 0o644)
+        os.replace(temporary, os.path.realpath(path))
     except BaseException as error:
         os.unlink(temporary)
         if isinstance(error, OSError):
@@ -92,8 +96,11 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _temporary(path: Path) -> tuple[int, str]:
+    if path.exists() and not path.is_file():
+        raise user_error(str(path), "output", "this is no file", "name a file")
     try:
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target = Path(os.path.realpath(path))
+        return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise _unwritable(path, error) from None
 

@@ -328,14 +328,31 @@ def test_given_loops(tmp_path: Path) -> None:
         (MATMUL, "L2[WI] K7 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "O is in L1; this spec holds output in dram, psum"),
         (MATMUL, "L2[WIO] K7 R3 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "R makes 3 in all, the op has 1"),
         (MATMUL, "L2[WIO] - L1[WIO] - L0[] P24X C40X K56X", "m reaches the array in chunks of"),
+        (MATMUL, "L2[WIO] K7 - L3[WIO] P3 C10 - L0[] P8X C4X K8X", "L3 follows L2; numbers fall"),
+        (MATMUL, "L2[WIO] K7 - L2[WIO] P3 C10 - L0[] P8X C4X K8X", "L2 follows L2; numbers fall"),
+        (MATMUL, "L2[WWIO] K7 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "L2 holds an operand twice"),
+        ("matmul:4096x4096x8", "L2[WIO] - L1[WIO] P512 C1024 - L0[] P8X C4X K8X", "needed"),
         ("bert_base", "L2[WIO] - L1[WIO]", "kinds of matmul and conv"),
         (MATMUL, "P8 - " * 3000, "over 10000 characters"),
     ],
 )
-def test_given_loops_that_do_not_fit(workload: str, line: str, answer: str) -> None:
-    code, said = run("map", "apsq_edge_ws", workload, "--loops", line)
+def test_given_loops_that_do_not_fit(tmp_path: Path, workload: str, line: str, answer: str) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text("as before")
+    code, said = run("map", "apsq_edge_ws", workload, "--loops", line, "--out", str(file))
     assert code == 2, said
     assert answer in said
+    assert file.read_text() == "as before"
+
+
+def test_no_op_can_be_mapped(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text("as before")
+    small = ["--set", "arch.array.po=64", "--set", "arch.buffers.psum_ofmap.capacity_kib=1"]
+    code, said = run("map", "apsq_edge_ws", "matmul:64x40x56", *small, "--out", str(file))
+    assert code == 2, said
+    assert "no op can be mapped" in said
+    assert file.read_text() == "as before"
 
 
 def test_given_loops_of_a_folded_conv(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,25 @@ def test_numbers_as_text() -> None:
     assert scaled_text(0.5, ((1e9, "mJ"), (1.0, "pJ"))) == "0.5000 pJ"
     assert share_text(1, 10**6) == "<0.1%"
     assert share_text(0, 0) == "0%"
+
+
+def test_a_link_and_a_mode_stay(report: Report, tmp_path: Path) -> None:
+    """What a user set up is written through: a link to another folder, a file that only its owner may read."""
+    (tmp_path / "shelf").mkdir()
+    real, link = tmp_path / "shelf" / "real.json", tmp_path / "report.json"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    report.save(link)
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["totals"]
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    assert [path.name for path in real.parent.iterdir()] == ["real.json"]
+
+
+def test_a_pipe_is_no_file(report: Report, tmp_path: Path) -> None:
+    pipe = tmp_path / "report.json"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="this is no file"):
+        report.save(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -126,7 +126,7 @@ def test_limits(measurement: Measurement) -> None:
 
 
 def test_a_measured_machine(measurement: Measurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = datasets.Dataset("machine", "A made-up machine", lambda: measurement)
+    made = datasets.Dataset("machine", "A made-up machine", datasets.Silicon(lambda: measurement))
     monkeypatch.setattr(datasets, "DATASETS", (made,))
     out, table, pictures = tmp_path / "r.json", tmp_path / "r.csv", tmp_path / "new" / "pictures"
     command = ["validate", "--json", str(out), "--csv", str(table), "--plot", str(pictures)]
@@ -146,7 +146,9 @@ def test_a_measured_machine(measurement: Measurement, monkeypatch: pytest.Monkey
 
 
 def test_an_overview_of_all_machines(measurement: Measurement, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    two = tuple(datasets.Dataset(name, f"{name}: made up", lambda: measurement) for name in ("one", "two"))
+    two = tuple(
+        datasets.Dataset(name, f"{name}: made up", datasets.Silicon(lambda: measurement)) for name in ("one", "two")
+    )
     monkeypatch.setattr(datasets, "DATASETS", two)
     result = CliRunner().invoke(cli, ["validate", "--plot", str(tmp_path)])
     assert result.exit_code == 0, result.output
@@ -155,7 +157,9 @@ def test_an_overview_of_all_machines(measurement: Measurement, monkeypatch: pyte
 
 def test_a_measured_machine_beyond_its_limit(measurement: Measurement, monkeypatch: pytest.MonkeyPatch) -> None:
     tight = dataclasses.replace(measurement, limits=(Limit("small", "latency", 10.0),))
-    monkeypatch.setattr(datasets, "DATASETS", (datasets.Dataset("machine", "made up", lambda: tight),))
+    monkeypatch.setattr(
+        datasets, "DATASETS", (datasets.Dataset("machine", "made up", datasets.Silicon(lambda: tight)),)
+    )
     result = CliRunner().invoke(cli, ["validate"])
     assert result.exit_code == 1
     assert "outside its tolerance: machine small, latency: mean absolute error 20.0 %" in result.output
@@ -163,5 +167,14 @@ def test_a_measured_machine_beyond_its_limit(measurement: Measurement, monkeypat
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(cli, ["validate", "--only", "walk", "--plot", str(tmp_path / "file" / "folder")])
+    result = CliRunner().invoke(cli, ["validate", "--only", "vta", "--plot", str(tmp_path / "file" / "folder")])
     assert result.exit_code == 2
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    """Rows against other simulators are no measured runs: said before the work, and no folder is left behind."""
+    result = CliRunner().invoke(cli, ["validate", "--only", "walk", "--plot", str(tmp_path / "pictures")])
+    assert result.exit_code == 2
+    assert "none of these has measured runs to draw" in result.output
+    assert "vta" in result.output
+    assert not (tmp_path / "pictures").exists()

@@ -13,8 +13,9 @@ from accelsim.hardware.machine import build_machine
 from accelsim.mapping.commands import DIMS, Dim, time_commands
 from accelsim.mapping.loop_text import mapping_of
 from accelsim.mapping.mapping_file import check_mapping
-from accelsim.mapping.problem import conv_problem
-from accelsim.offload import commands_of
+from accelsim.mapping.problem import conv_problem, matmul_problem
+from accelsim.mapping.traffic import mac_flows
+from accelsim.offload import commands_of, time_mac_commands
 from accelsim.schemes import PsumScheme
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Measurement
@@ -22,7 +23,7 @@ from accelsim.validate.silicon import gemmini, gemmini_tiler, tables
 from accelsim.validate.silicon.gemmini_fit import fitted
 from accelsim.validate.silicon.gemmini_text import conv_commands, matmul_commands
 from accelsim.validate.statistics import Summary, failures, summaries
-from accelsim.workload import ConvDims
+from accelsim.workload import ConvDims, MatmulDims
 
 CONV = "L3[WIO] Q4 C8 K8 P7 - L2[WI] N1 K4X - L1[O] K4 C2 Q14 C4X - L0[W] P8"
 MATMUL = "L3[WIO] C16 K8 - L2[WI] N1 K16X - L1[O] K4 C2 C16X - L0[W] N1"
@@ -124,6 +125,19 @@ def test_given_mappings_are_mapping_files(tmp_path: Path) -> None:
     ours = time_commands(conv_commands(CONV, 1), gemmini.machine_of(4)).cycles
     cycles = json.loads(out.read_text())["totals"]["cycles"]
     assert cycles == pytest.approx(ours, rel=1e-6)
+
+
+@pytest.mark.parametrize("line", ["K16 C16 P16", "C16 P16 K16X", "K16 P16 C16X", "K4 C16 P16 K4X"])
+def test_a_command_runs_its_own_folds(line: str) -> None:
+    """Whatever loops a mapping has within a command: the array's time is the command's, and a part of all."""
+    machine = gemmini.machine_of(16)
+    problem = matmul_problem(MatmulDims(1, 1, 16, 16, 16), 8, 8, 8, PsumScheme(32))
+    mapping = mapping_of(f"L3[WIO] - L2[WI] - L1[O] - L0[W] {line}", problem, machine)
+    timing = time_mac_commands(problem, mapping, mac_flows(problem, mapping, machine, "weight"), machine)
+    assert timing.compute_cycles == 16 + 1 + 16 + 16 - 2 + 16  # pixels, a gap, skew and the weights' way in
+    assert timing.lane_macs == problem.macs
+    assert all(use.busy_fs <= timing.makespan_fs for use in timing.resources)
+    assert all(femtoseconds >= 0 for _, femtoseconds in timing.stalls)
 
 
 @pytest.mark.parametrize("size", gemmini.SIZES)
