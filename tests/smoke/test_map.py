@@ -348,8 +348,9 @@ def test_given_loops_that_do_not_fit(tmp_path: Path, workload: str, line: str, a
 def test_no_op_can_be_mapped(tmp_path: Path) -> None:
     file = tmp_path / "good.yaml"
     file.write_text("as before")
-    small = ["--set", "arch.array.po=64", "--set", "arch.array.pco=32", "--set", "arch.buffers.psum_ofmap.capacity_kib=1"]
-    code, said = run("map", "apsq_edge_ws", "matmul:64x40x56", *small, "--out", str(file))
+    small = ("array.po=64", "array.pco=32", "buffers.psum_ofmap.capacity_kib=1")
+    sets = [word for key in small for word in ("--set", f"arch.{key}")]
+    code, said = run("map", "apsq_edge_ws", "matmul:64x40x56", *sets, "--out", str(file))
     assert code == 2, said
     assert "no op can be mapped" in said
     assert file.read_text() == "as before"
