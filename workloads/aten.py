@@ -220,8 +220,15 @@ def _gather(call: Call) -> None:
 
 
 def _cat(call: Call) -> None:
-    """A cat onto a cache appends: only what is new is charged. Onto nothing, it starts a cache."""
-    graph, tensors = call.graph, call.tensors()
+    """A cat onto a cache appends: only what is new is charged. Onto nothing, it starts a cache.
+
+    Parts without columns add none: the rest of a head of which all is rotated.
+    """
+    graph = call.graph
+    tensors = [tensor for tensor in call.tensors() if tensor.dim() == 1 or tensor.shape[-1]]
+    if len(tensors) == 1 < len(call.tensors()):
+        graph.alias(tensors[0], call.result)
+        return
     held = [tensor for tensor in tensors if tensor.numel() == 0 or _is_kv(graph, graph.value(tensor))]
     new = [tensor for tensor in tensors if all(tensor is not other for other in held)]
     if not held or len(new) != 1:

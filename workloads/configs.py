@@ -63,24 +63,31 @@ def trace_config(
 def config_template(path: str | Path) -> TraceTemplate:
     """The template of the causal language model that a HuggingFace `config.json` describes.
 
-    UserError as `trace_config`, and for any other model.
+    It ends where learned positions do, or the window of its attention. UserError as `trace_config`, for any other
+    model, and for one whose work is not affine in tokens and context (a mixture of experts).
     """
     file = str(path)
     document = _read(file)
-    network = _network(file, document, _config(file, document))
+    config = _config(file, document)
+    network = _network(file, document, config)
     name = type(network).__name__
-    if not name.endswith("ForCausalLM"):
-        fix = 'a template needs a KV cache: name the class in the file, "architectures": ["...ForCausalLM"]'
+    if not _is_causal(network):
+        fix = 'a template needs a KV cache: name such a class in the file, "architectures": ["LlamaForCausalLM"]'
         raise user_error(file, name, "is no causal language model", fix)
     stem = Path(file).stem.removesuffix(".config")
     title = str(document["model_type"]) if stem == "config" else stem
-    with answered(file, name, "a template needs shapes that are affine in tokens and context"):
-        return template_of(network, title)
+    ends = [most for most in (_positions(config), _window(config)) if most is not None]
+    with answered(file, name, CORRECT):
+        try:
+            return template_of(network, title, min(ends, default=None))
+        except ValueError as error:
+            found = f"is no template: {error}"
+            raise user_error(file, name, found, "trace it pass by pass: leave out --template, give --phase") from None
 
 
 def _trace(file: str, network: PreTrainedModel, request: Request, title: str, widths: Widths) -> Trace:
     config, kind = network.config, network.main_input_name
-    causal = type(network).__name__.endswith("ForCausalLM")
+    causal = _is_causal(network)
     phases: tuple[PhaseKind, ...] = ("prefill", "decode") if causal else ("encode",)
     phase = request.phase_of(file, phases)
     if kind == "pixel_values":
@@ -94,6 +101,21 @@ def _trace(file: str, network: PreTrainedModel, request: Request, title: str, wi
     title = f"{title}-{phase}-{tokens}" if causal else title
     with answered(file, type(network).__name__, CORRECT):
         return trace_tokens(network, title, phase, tokens, request.batch, widths)
+
+
+def _is_causal(network: PreTrainedModel) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return type(network).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+
+
+def _window(config: PreTrainedConfig) -> int | None:
+    """Tokens up to which every layer attends to all of them; None where all always do."""
+    layers = getattr(config, "layer_types", None)
+    if layers is not None and set(layers) <= {"full_attention"}:
+        return None
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((window for window in windows if isinstance(window, int)), default=None)
 
 
 def _positions(config: PreTrainedConfig) -> int | None:
@@ -136,8 +158,10 @@ def _config(file: str, document: dict[str, object]) -> PreTrainedConfig:
 
     name = document.get("model_type")
     if not isinstance(name, str) or name not in CONFIG_MAPPING:
-        found = "missing" if name is None else f"unknown: {name!r}"
-        raise user_error(file, "model_type", found, _near(str(name), list(CONFIG_MAPPING), "type of transformers"))
+        if name is None:
+            raise user_error(file, "model_type", "missing", 'add it, like "model_type": "llama"')
+        found, near = f"unknown: {name!r}", _near(str(name), list(CONFIG_MAPPING), "type of transformers")
+        raise user_error(file, "model_type", found, near)
     values = {key: value for key, value in document.items() if key not in ("model_type", "auto_map")}
     with answered(file, name, CORRECT):
         config = AutoConfig.for_model(name, **values)
@@ -168,8 +192,15 @@ def _network(file: str, document: dict[str, object], config: PreTrainedConfig) -
     options = {"attn_implementation": "eager", "dtype": torch.bfloat16}
     with answered(file, str(name or document["model_type"]), CORRECT), META:
         if name is None:
-            return transformers.AutoModel.from_config(config, **options).eval()
-        return _architecture(file, name)._from_config(config, **options).eval()
+            network = transformers.AutoModel.from_config(config, **options).eval()
+        else:
+            network = _architecture(file, name)._from_config(config, **options).eval()
+    for parameter, held in network.named_parameters():
+        if not held.numel():
+            raise user_error(file, parameter, f"has no elements: {' x '.join(map(str, held.shape))}", CORRECT)
+    if getattr(config, "num_hidden_layers", None) == 0:
+        raise user_error(file, "num_hidden_layers", "0", "give the model a layer")
+    return network
 
 
 def _architecture(file: str, name: object) -> type[PreTrainedModel]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 META = torch.device("meta")
+FAR_TOKENS = 2**15
+"""Up to how many a template is proved where nothing ends before: beyond the windows of attention in use."""
+MANY_TOKENS = 512
+"""New tokens of that proof, a vocabulary at most (whose rows are all read by then): all experts of a mixture work."""
 
 
 @dataclass(frozen=True)
@@ -129,27 +133,35 @@ def template(name: str) -> TraceTemplate:
         return template_of(model.create().eval(), key)
 
 
-def template_of(network: PreTrainedModel, title: str) -> TraceTemplate:
-    """A causal meta model's pass, fitted on six bindings and proved on a seventh.
+def template_of(network: PreTrainedModel, title: str, max_tokens: int | None = None) -> TraceTemplate:
+    """A causal meta model's pass, fitted on six bindings and proved on two more, one of them up to `max_tokens`.
 
-    ValueError for a model whose shapes are not affine in tokens and context.
+    UserError for a model without a KV cache, ValueError for one whose shapes are not affine in tokens and context.
     """
     base, proof = (3, 40, 8, 8, 8), (7, 61, 4, 9, 5)
     changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
-    bindings = [Binding(*values) for values in (base, *changed, proof)]
+    most = max_tokens or FAR_TOKENS
+    tokens = min(MANY_TOKENS, most // 2, network.config.vocab_size)
+    far = (tokens, most - tokens, *base[2:])
+    bindings = [Binding(*values) for values in (base, *changed, proof, far)]
     traces = {
         one: trace_verify(
             network, title, one.tokens, one.context, 1, Widths(one.weight_bits, one.activation_bits, one.kv_bits)
         )
         for one in bindings
     }
-    return fit_template(_plain(title), traces)
+    return fit_template(_plain(title), traces, max_tokens)
 
 
 def _behind(network: PreTrainedModel, batch: int, tokens: int, context: int) -> dict[str, object]:
-    """Inputs of `tokens` new tokens a sequence, with the cache that a prefill of `context` tokens leaves behind."""
+    """Inputs of `tokens` new tokens a sequence, with the cache that a prefill of `context` tokens leaves behind.
+
+    UserError for a model without a KV cache.
+    """
     with torch.no_grad():
-        past = network(input_ids=_ids(batch, context), use_cache=True).past_key_values
+        past = getattr(network(input_ids=_ids(batch, context), use_cache=True), "past_key_values", None)
+    if past is None:
+        raise user_error("model", type(network).__name__, "keeps no KV cache", "trace its prefill")
     return {"input_ids": _ids(batch, tokens), "past_key_values": past}
 
 

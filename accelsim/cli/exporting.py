@@ -60,10 +60,15 @@ def trace(
     check_outputs([(out, (".json", ".json.gz"))], [config] if config else [])
     from accelsim.spec import split_overrides
     from accelsim.workload import workload_overrides, write_trace
+    from accelsim.workload.template import TEMPLATE_SUFFIX
 
     arch_sets, workload_sets = split_overrides(overrides)
     if arch_sets:
         raise user_error("override", next(iter(arch_sets)), "this command has no accelerator", "leave it out")
+    if template != out.name.endswith(TEMPLATE_SUFFIX):
+        found = "a template under another suffix" if template else "the suffix of a template, and this writes a trace"
+        fix = f"end the name in {TEMPLATE_SUFFIX}" if template else "name another, or give --template"
+        raise user_error(str(out), "output", found, fix)
     if sum(source is not None for source in (model, module, config)) != 1:
         raise missing("MODEL", "needs one model", "give a name like bert-base, or --module, or --config; one of them")
     os.environ["HF_HUB_OFFLINE"] = "1"  # a config may name weights to fetch; a trace needs none
@@ -98,10 +103,8 @@ def _refuse_with_template(*given: object) -> None:
 
 def _write_template(made: TraceTemplate, out: Path) -> None:
     from accelsim.report.files import write_whole
-    from accelsim.workload.template import TEMPLATE_SUFFIX, template_bytes
+    from accelsim.workload.template import template_bytes
 
-    if not out.name.endswith(TEMPLATE_SUFFIX):
-        raise user_error(str(out), "output", "a template under another suffix", f"end the name in {TEMPLATE_SUFFIX}")
     write_whole(out, template_bytes(made))
     wrote(out)
 

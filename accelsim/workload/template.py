@@ -3,7 +3,7 @@
 Every extent and width of the trace is  value + sum of slope x (symbol - base)  over the symbols
 `tokens, context, weight_bits, activation_bits, kv_bits`. Three such numbers (two bindings more than
 symbols) decide each of them: `fit_template` takes the slopes from bindings that differ in one symbol
-each and refuses unless a further binding, which differs in all, comes out equal.
+each and refuses unless further bindings, one of which differs in all, come out equal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -50,20 +51,27 @@ class Binding:
 
 @dataclass(frozen=True)
 class TraceTemplate:
-    """A trace at `base`, and the slopes of every number in it that changes with the symbols."""
+    """A trace at `base`, and the slopes of every number in it that changes with the symbols.
+
+    `max_tokens`: where the model's learned positions, or the window of its attention, end; None where nothing does.
+    """
 
     base: Binding
     trace: Trace
     slopes: Mapping[Place, Mapping[tuple[str, int | str], Slopes]]
+    max_tokens: int | None = None
 
     @property
     def name(self) -> str:
         return self.trace.name
 
     def bind(self, kind: PhaseKind, binding: Binding) -> Trace:
-        """The trace of one pass. ValueError for fewer than one token, a negative context or width."""
+        """The trace of one pass. ValueError for fewer than one token, a negative context or width, and more tokens
+        in all than `max_tokens`."""
         if binding.tokens < 1 or binding.context < 0 or min(binding.values[2:]) < 1:
             raise ValueError(f"{self.name} cannot run {binding}")
+        if self.max_tokens is not None and binding.tokens + binding.context > self.max_tokens:
+            raise ValueError(f"{self.name} ends at {self.max_tokens} tokens: it cannot run {binding}")
         moved = [new - old for new, old in zip(binding.values, self.base.values, strict=True)]
         tensors, ops = list(self.trace.tensors), list(self.trace.phases[0].ops)
         for (where, number), changes in self.slopes.items():
@@ -95,19 +103,18 @@ def _grown(op: Op, by: Mapping[tuple[str, int | str], int]) -> MatmulDims | Vect
     return replace(op.dims, **{str(key): getattr(op.dims, str(key)) + step for (_, key), step in by.items()})
 
 
-def fit_template(name: str, traces: Mapping[Binding, Trace]) -> TraceTemplate:
-    """The template of one model's traces: a base, one that differs from it in each symbol, one in all.
+def fit_template(name: str, traces: Mapping[Binding, Trace], max_tokens: int | None = None) -> TraceTemplate:
+    """The template of one model's traces: a base, one that differs from it in each symbol, and proofs.
 
-    ValueError when they are not that, are not alike but for their numbers, or the last one is not
+    ValueError when they are not that, are not alike but for their numbers, or a proof is not
     what the others foretell.
     """
+    traces = {binding: _numbered_views(trace) for binding, trace in traces.items()}
     bindings = list(traces)
-    base, *single, _ = bindings
+    base, single, proofs = bindings[0], bindings[1 : 1 + len(SYMBOLS)], bindings[1 + len(SYMBOLS) :]
     steps = [[new - old for new, old in zip(one.values, base.values, strict=True)] for one in single]
-    if len(single) != len(SYMBOLS) or any(
-        [axis for axis, step in enumerate(each) if step] != [want] for want, each in enumerate(steps)
-    ):
-        raise ValueError("a template needs a base, one binding for each symbol in turn, and a proof")
+    if not proofs or any([axis for axis, step in enumerate(each) if step] != [want] for want, each in enumerate(steps)):
+        raise ValueError("a template needs a base, one binding for each symbol in turn, and proofs")
     start = _numbers(traces[base])
     slopes: dict[Place, dict[tuple[str, int | str], Slopes]] = {}
     others = [_numbers(traces[one]) for one in single]
@@ -124,7 +131,9 @@ def fit_template(name: str, traces: Mapping[Binding, Trace]) -> TraceTemplate:
             slopes.setdefault(place, {})[key] = tuple(found)
     oracle = Oracle(None, f"each of {len(bindings)} bindings equals {traces[base].oracle.method}")
     plain = tuple(entry for entry in traces[base].provenance if entry[0] not in BOUND_HERE)
-    template = TraceTemplate(base, replace(traces[base], name=name, provenance=plain, oracle=oracle), slopes)
+    template = TraceTemplate(
+        base, replace(traces[base], name=name, provenance=plain, oracle=oracle), slopes, max_tokens
+    )
     for binding in bindings:
         expected, trace = traces[binding], template.bind(traces[binding].phases[0].kind, binding)
         if (trace.tensors, trace.phases) != (expected.tensors, expected.phases):
@@ -132,6 +141,26 @@ def fit_template(name: str, traces: Mapping[Binding, Trace]) -> TraceTemplate:
         if expected.oracle.macs != trace.macs:
             raise ValueError(f"{name} at {binding} has {trace.macs} MACs, the oracle counts {expected.oracle.macs}")
     return template
+
+
+def _numbered_views(trace: Trace) -> Trace:
+    """Views of a tensor by their number: an exported trace calls them by their shape."""
+    names: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    for tensor in trace.tensors:
+        if tensor.view_of is not None:
+            seen[tensor.view_of] += 1
+            names[tensor.id] = f"{tensor.view_of}:view{seen[tensor.view_of]}"
+    tensors = tuple(replace(tensor, id=names.get(tensor.id, tensor.id)) for tensor in trace.tensors)
+    phases = tuple(
+        replace(phase, ops=tuple(replace(op, inputs=_renamed(op.inputs, names)) for op in phase.ops))
+        for phase in trace.phases
+    )
+    return replace(trace, tensors=tensors, phases=phases)
+
+
+def _renamed(ids: tuple[str, ...], names: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(names.get(each, each) for each in ids)
 
 
 def _numbers(trace: Trace) -> dict[tuple[Place, tuple[str, int | str]], int]:
@@ -152,7 +181,9 @@ def template_bytes(template: TraceTemplate) -> bytes:
     slopes = [
         [*place, *key, list(slope)] for place, changes in template.slopes.items() for key, slope in changes.items()
     ]
-    document = {"base": list(template.base.values), "slopes": slopes, "trace": json.loads(to_json(template.trace))}
+    ends = {} if template.max_tokens is None else {"max_tokens": template.max_tokens}
+    trace = json.loads(to_json(template.trace))
+    document = {"base": list(template.base.values), **ends, "slopes": slopes, "trace": trace}
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=9, mtime=0) as stream:
         stream.write(json.dumps(document, separators=(",", ":")).encode("ascii"))
@@ -190,12 +221,15 @@ def parse_template(data: bytes, file: str) -> TraceTemplate:
         slopes: dict[Place, dict[tuple[str, int | str], Slopes]] = {}
         for where, number, what, key, slope in entries:
             slopes.setdefault((where, number), {})[what, key] = _checked(slope)
-        template = TraceTemplate(Binding(*_checked(base)), from_json(json.dumps(trace), file), slopes)
+        ends = document.get("max_tokens")
+        if ends is not None and type(ends) is not int:
+            raise ValueError("max_tokens is no whole number")
+        template = TraceTemplate(Binding(*_checked(base)), from_json(json.dumps(trace), file), slopes, ends)
         template.bind("verify", Binding(2, 2))
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        fix = "write it anew: `python -m workloads.ship`, or workloads.registry.template for a model of your own"
+        fix = "write it anew: `accelsim trace --template MODEL` or `accelsim trace --template --config F.json`"
         raise user_error(file, "file", "not a template of a language model", fix) from None
     return template
 

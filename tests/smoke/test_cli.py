@@ -256,43 +256,6 @@ def test_trace_of_a_config_and_of_a_function(tmp_path: Path) -> None:
     assert "build: 1 ops, 64 MACs" in made.stdout
 
 
-def test_a_template_of_a_config_decodes(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
-    config, path = tmp_path / "mine.json", tmp_path / "mine.template.json.gz"
-    config.write_text(
-        '{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,'
-        ' "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,'
-        ' "vocab_size": 256}'
-    )
-    made = invoke("trace", "--template", "--config", str(config), "--out", str(path))
-    assert made.exit_code == 0, made.output
-    table = tmp_path / "out.json"
-    models = ("--target", str(path), "--draft", str(path), "--draft-length", "2", "--acceptance", "1")
-    ran = invoke("decode", "reram_logic_55nm", *models, "--outputs", "16", "--json", str(table))
-    assert ran.exit_code == 0, ran.output
-    assert 2 < json.loads(table.read_text())["summary"]["tokens_per_target_pass"] <= 3
-
-
-@pytest.mark.parametrize(
-    ("more", "config", "said"),
-    [
-        (("--seq", "8"), '{"model_type": "llama"}', "is of any tokens and context"),
-        ((), '{"model_type": "bert", "num_hidden_layers": 1}', "is no causal language model"),
-        ((), '{"model_type": "llama", "num_hidden_layers": 1}', '"architectures": ["...ForCausalLM"]'),
-        (("--out", "t.json.gz"), '{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}', "end the name in"),
-    ],
-)
-def test_mistakes_about_a_template(tmp_path: Path, more: tuple[str, ...], config: str, said: str) -> None:
-    pytest.importorskip("transformers")
-    file = tmp_path / "mine.json"
-    file.write_text(config)
-    out = str(tmp_path / "t.template.json.gz")
-    made = invoke("trace", "--template", "--config", str(file), "--out", out, *more)
-    assert made.exit_code == 2
-    assert said in made.stderr
-    assert sorted(tmp_path.iterdir()) == [file]
-
-
 def test_trace_without_torch_says_what_to_install(tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None\nfrom accelsim.cli import main\nmain()"
     done = run_python("-c", code, "trace", "bert-base", "--seq", "8", "--out", str(tmp_path / "t.json"))

@@ -150,6 +150,16 @@ def grid_of(policy: Policy, prompts: Ints, outputs: Ints) -> Grid:
     return Grid(contexts, lengths, policy.most_tokens, policy.most_concurrent, policy.draft_tokens)
 
 
+def _check_reach(passes: Passes, grid: Grid) -> None:
+    last = max(grid.contexts[-1] + max(grid.most_verified, *grid.draft_tokens), grid.prompts[-1])
+    for model in (passes.target, passes.draft):
+        ends = None if model is None else model.template.max_tokens
+        if model is not None and ends is not None and last > ends:
+            found = f"prompts, answers and drafts reach {last:,} tokens"
+            fix = f"its positions, or the window of its attention, end at {ends:,}: ask for shorter ones"
+            raise user_error(model.name, "tokens", found, fix)
+
+
 def _knots(most: int) -> tuple[int, ...]:
     """1, 2, 4, ... and the last."""
     return tuple(sorted({*(2**power for power in range(most.bit_length())), most}))
@@ -157,7 +167,8 @@ def _knots(most: int) -> tuple[int, ...]:
 
 def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total: None) -> PassCosts:
     """Pass costs over the grid; a draft step costs nothing where there is no draft. UserError for an op that the
-    machine cannot run."""
+    machine cannot run, and for more tokens than a model's positions or attention reach."""
+    _check_reach(passes, grid)
     columns, points = len(COLUMNS), len(grid.contexts)
     draft = np.zeros((len(grid.draft_tokens), points, columns))
     verify = np.zeros((grid.most_verified, points, columns))
