@@ -19,16 +19,20 @@ WHOLE_ROWS = ("normalize", "reduce", "scan")
 
 @dataclass(frozen=True)
 class ChipTrace:
-    """A chip's part, and the bits that it receives after each op (by op id) before others may read it."""
+    """A chip's part, and the bits that it receives after each op (by op id) before others may read it.
+
+    `copy_of`: the tensor that each whole copy was gathered from, by tensor id.
+    """
 
     trace: Trace
     gathered_bits: Mapping[int, int]
+    copy_of: Mapping[str, str]
 
 
 def split_over_chips(trace: Trace, chips: int, chip: int = 0) -> ChipTrace:
     """The part of chip 0 to `chips` - 1; with one chip the trace itself. ValueError for a conv."""
     if chips == 1:
-        return ChipTrace(trace, {})
+        return ChipTrace(trace, {}, {})
     split = _Splitter(trace.tensor_by_id(), chips, chip)
     phases = []
     for phase in trace.phases:
@@ -37,7 +41,8 @@ def split_over_chips(trace: Trace, chips: int, chip: int = 0) -> ChipTrace:
         ops = [replace(op, after=tuple(one for one in op.after if one in here)) for op in ops]
         phases.append(replace(phase, ops=tuple(ops)))
     tensors = (*(split.part(tensor) for tensor in trace.tensors), *split.gathered.values())
-    return ChipTrace(replace(trace, tensors=tensors, phases=tuple(phases)), split.gathered_bits)
+    copies = {copy.id: name for name, copy in split.gathered.items()}
+    return ChipTrace(replace(trace, tensors=tensors, phases=tuple(phases)), split.gathered_bits, copies)
 
 
 def _is_empty(op: Op) -> bool:

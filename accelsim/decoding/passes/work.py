@@ -1,30 +1,30 @@
 """What one pass asks of the machine, op by op, from each op's mapping in the simulator.
 
 The simulator runs ops one by one, from DRAM to DRAM. In a pass they follow one another: an activation
-that fits half of the token buffers stays on the chip and moves no DRAM bits (`kept`); weights, KV entries
-and constants come from where they are stored, new KV entries and larger activations go to DRAM.
+for which there is room stays on the chip and moves no DRAM bits (`resident`); weights, KV entries
+and constants come from where they are stored, new KV entries and other activations go to DRAM.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from accelsim.charge import flow_pj
+from accelsim.decoding.passes.resident import resident_tensors
 from accelsim.errors import UserError, user_error
 from accelsim.execute import Outcome
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.lower import Work, lower
 from accelsim.mapping.placement import Infeasible
-from accelsim.mapping.traffic import Flow
+from accelsim.mapping.traffic import Flow, dram_flow
 from accelsim.outcomes import Outcomes
 from accelsim.residency import overfull_by, stacked_bits
 from accelsim.workload.chips import ChipTrace, split_over_chips
-from accelsim.workload.trace import Op, Trace
+from accelsim.workload.trace import Op, Trace, VectorDims
 
-ACTIVATIONS = ("ifmap", "ofmap", "psum")
-"""Operands of flows that a pass may keep on the chip; `weight`, `kv`, `constant` and the rest it streams."""
 COMPUTE = ("array", "units")
 
 
@@ -66,6 +66,14 @@ class PassWork:
         return self.chips * sum(op.reram_bits for op in self.ops)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Whether the activations that an op reads, in their order, and what it writes stay on the chip."""
+
+    inputs: tuple[bool, ...]
+    outputs: bool
+
+
 @dataclass
 class PassLowering:
     """Lowers traces of passes on one machine; equal ops are mapped and counted once for all of them.
@@ -77,7 +85,7 @@ class PassLowering:
     machine: Machine
     outcomes: Outcomes
     uncharged: tuple[str, ...] = ()
-    known: dict[tuple[Work, bool], OpCost] = field(default_factory=dict)
+    known: dict[tuple[Work, Kept, bool], OpCost] = field(default_factory=dict)
     in_stack: dict[str, int] = field(default_factory=dict)
 
     def of(self, trace: Trace, owner: str) -> PassWork:
@@ -87,9 +95,15 @@ class PassLowering:
         self._check_stack(part.trace, owner)
         (phase,) = part.trace.phases
         tensors, places = part.trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
-        costs = tuple(self._cost(op, lower(op, tensors, self.machine), part, owner) for op in phase.ops)
+        resident = resident_tensors(part, token_bits(self.machine) // 2)
+        costs = []
+        for op in phase.ops:
+            vector = isinstance(op.dims, VectorDims)
+            read = [name for name in op.inputs if tensors[name].kind == "activation"] if vector else op.inputs[:1]
+            kept = Kept(tuple(name in resident for name in read), all(name in resident for name in op.outputs))
+            costs.append(self._cost(op, lower(op, tensors, self.machine), kept, part, owner))
         after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
-        return PassWork(tuple(op.name for op in phase.ops), costs, after, self.machine.system.chips)
+        return PassWork(tuple(op.name for op in phase.ops), tuple(costs), after, self.machine.system.chips)
 
     def _check_stack(self, part: Trace, owner: str) -> None:
         """The weights of all owners are in one stack."""
@@ -100,24 +114,24 @@ class PassLowering:
         if full is not None:
             raise _cannot_run(part, full, self.machine)
 
-    def _cost(self, op: Op, work: Work, part: ChipTrace, owner: str) -> OpCost:
+    def _cost(self, op: Op, work: Work, kept: Kept, part: ChipTrace, owner: str) -> OpCost:
         free = bool(op.dims.macs) and any(fnmatchcase(f"{owner}/{op.inputs[1]}", name) for name in self.uncharged)
-        if (work, free) not in self.known:
+        if (work, kept, free) not in self.known:
             outcome = self.outcomes.of(work, op.name)
             if isinstance(outcome, Infeasible):
                 raise _cannot_run(part.trace, outcome, self.machine, op.name)
-            self.known[work, free] = op_cost(outcome, self.machine, free)
-        cost, gathered, link = self.known[work, free], part.gathered_bits.get(op.id, 0), self.machine.system.link
+            self.known[work, kept, free] = op_cost(outcome, self.machine, kept, free)
+        cost, gathered, link = self.known[work, kept, free], part.gathered_bits.get(op.id, 0), self.machine.system.link
         if not gathered or link is None:
             return cost
-        return replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + gathered * link.energy_pj_per_bit)
+        cost = replace(cost, gather_bits=gathered, energy_pj=cost.energy_pj + gathered * link.energy_pj_per_bit)
+        return cost if kept.outputs else _stored(cost, gathered, self.machine)
 
 
-def op_cost(outcome: Outcome, machine: Machine, weights_free: bool = False) -> OpCost:
+def op_cost(outcome: Outcome, machine: Machine, kept: Kept, weights_free: bool = False) -> OpCost:
     """What an op streams, computes and stores within a pass; `weights_free`: reading its weights costs nothing."""
-    room = token_bits(machine) // 2
     stack = "" if machine.reram_stack is None else machine.reram_stack.name
-    flows = [flow for flow in outcome.flows if not kept(flow, machine, room)]
+    flows = _moving(outcome.flows, machine, kept)
     if weights_free:
         flows = [f for f in flows if not (f.operand == "weight" and f.block in (machine.dram.name, stack))]
     in_dram = [flow for flow in flows if flow.block == machine.dram.name]
@@ -132,9 +146,26 @@ def op_cost(outcome: Outcome, machine: Machine, weights_free: bool = False) -> O
     )
 
 
-def kept(flow: Flow, machine: Machine, room_bits: int) -> bool:
-    """Whether a pass keeps the tensor on the chip that this DRAM flow moves."""
-    return flow.block == machine.dram.name and flow.operand in ACTIVATIONS and flow.bits_useful <= room_bits
+def _moving(flows: Sequence[Flow], machine: Machine, kept: Kept) -> list[Flow]:
+    """The flows without the DRAM's of activations that are kept; those of inputs come in the inputs' order."""
+    inputs, moving = iter(kept.inputs), []
+    for flow in flows:
+        stays = False
+        if flow.block == machine.dram.name and flow.operand == "ifmap":
+            stays = next(inputs)
+        elif flow.block == machine.dram.name and flow.operand in ("ofmap", "psum"):
+            stays = kept.outputs
+        if not stays:
+            moving.append(flow)
+    return moving
+
+
+def _stored(cost: OpCost, gathered_bits: int, machine: Machine) -> OpCost:
+    """The cost with what the other chips send written to DRAM too, where readers look for the whole tensor."""
+    dram = machine.dram
+    flow = dram_flow(dram, "ofmap", "write", gathered_bits, 1, dram.moved_bits(gathered_bits))
+    energy_pj = cost.energy_pj + flow_pj(flow, dram)
+    return replace(cost, stored_bits=cost.stored_bits + flow.bits_moved, energy_pj=energy_pj)
 
 
 def token_bits(machine: Machine) -> int:
