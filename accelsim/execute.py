@@ -86,7 +86,7 @@ def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -
 
 def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
-    refused = _too_wide(problem, machine) or _grouped_command(problem, machine)
+    refused = _too_wide(problem, machine) or _grouped_command(problem, machine) or _codebook_too_large(problem, machine)
     if refused is not None:
         return refused
     mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
@@ -162,6 +162,21 @@ def _transform_too_long(work: VectorProblem, machine: Machine) -> Infeasible | N
     if work.widest_bits > unit.adder_bits:
         lever = f"quantise the tensor or raise {unit.name}.adder_bits"
         return Infeasible(unit.name, work.widest_bits, unit.adder_bits, "operand bits", lever)
+    return None
+
+
+def _codebook_too_large(problem: Problem, machine: Machine) -> Infeasible | None:
+    """A codebook that the decoder's multiplexers cannot choose from."""
+    decoder = machine.codebook_decoder
+    if decoder is None or not problem.codebook_entries:
+        return None
+    for needed, limit, what, key in (
+        (problem.codebook_entries, decoder.entries, "entries of a codebook", "entries"),
+        (problem.weight_bits, decoder.value_bits, "bits of an entry's values", "value_bits"),
+    ):
+        if needed > limit:
+            lever = f"use a CodebookScheme of at most {limit} {key}, or raise {decoder.name}.{key}"
+            return Infeasible(decoder.name, needed, limit, what, lever)
     return None
 
 

@@ -40,7 +40,7 @@ Examples:
 \b
 --policy        autoregressive, vanilla, tree, pearl, apsd
 --acceptance    0.8                       every draft token by itself
-                0.7,0.1                   the draft's first, second ... candidate (trees)
+                0.7,0.1                   the draft's first, second ... candidate (what a tree needs)
                 runs:0.9,0.85             after 0, 1 ... right tokens in a row
                 F.acceptance.csv.gz       recorded from real models; with :greedy behind it, by rank
 --draft-length  5, heuristic:FIRST:MOST or entropy:LIMIT_BITS:MOST
@@ -98,7 +98,7 @@ def decode(
     from accelsim.decoding.model import LanguageModel
     from accelsim.decoding.passes.tabulate import Passes, grid_of, tabulate
     from accelsim.decoding.policies import make_policy
-    from accelsim.decoding.serving import serve
+    from accelsim.decoding.serving import check_ranks, serve
     from accelsim.decoding.words import acceptance_of, length_of, tree_of
     from accelsim.spec import load_arch
     from accelsim.workload.template import load_template
@@ -106,6 +106,7 @@ def decode(
     _check_used(policy_name)
     policy = make_policy(policy_name, length_of(draft_length), short=short, widths=tree_of(tree))
     accepted = acceptance_of(acceptance)
+    check_ranks(policy, accepted)
     asked = draw_lengths(prompts, requests, seed, "--prompts"), draw_lengths(outputs, requests, seed + 1, "--outputs")
     spec = load_arch(arch, arch_overrides(overrides))
     widths = (weight_bits, activation_bits, kv_bits)

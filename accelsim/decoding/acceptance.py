@@ -22,6 +22,11 @@ class Acceptance(ABC):
 
     @property
     @abstractmethod
+    def knows_ranks(self) -> bool:
+        """Whether it says which candidate is right where the first is not, as a tree needs."""
+
+    @property
+    @abstractmethod
     def mean(self) -> float:
         """The share of positions where the draft's first candidate is accepted."""
 
@@ -48,6 +53,10 @@ class Independent(Acceptance):
         return Draws(np.where(rank < len(self.by_rank), rank, MISS).astype(np.int16))
 
     @property
+    def knows_ranks(self) -> bool:
+        return len(self.by_rank) > 1
+
+    @property
     def mean(self) -> float:
         return self.by_rank[0]
 
@@ -56,9 +65,10 @@ class Independent(Acceptance):
 class Runs(Acceptance):
     """By depth in a run of right tokens: after i right ones in a row the next is right with `by_depth[i]`.
 
-    The last number goes on for ever. This is how acceptance by draft position is published (EAGLE-3, arXiv
-    2503.01840); depth counts from the last wrong token, which is where a serial policy starts a draft
-    unless it ended before. ValueError unless they are probabilities.
+    The last number goes on for ever. Depth counts from the last wrong token, wherever a draft began: it is the
+    acceptance by position of a draft (as EAGLE-3, arXiv 2503.01840, publishes it) only for drafts that begin behind a
+    wrong token; one that follows a wholly accepted draft goes on at that depth. ValueError unless they are
+    probabilities.
     """
 
     by_depth: tuple[float, ...]
@@ -77,6 +87,10 @@ class Runs(Acceptance):
             else:
                 rank[position], depth = MISS, 0
         return Draws(rank)
+
+    @property
+    def knows_ranks(self) -> bool:
+        return False
 
     @property
     def mean(self) -> float:
@@ -116,6 +130,10 @@ class Recorded(Acceptance):
     def _rows(self) -> Sequence[NDArray[np.int64]]:
         starts = np.flatnonzero(np.diff(self.trace.prompt)) + 1
         return np.split(np.arange(len(self.trace.prompt)), starts)
+
+    @property
+    def knows_ranks(self) -> bool:
+        return self.greedy
 
     @property
     def mean(self) -> float:

@@ -98,6 +98,13 @@ class Serving:
         write_whole(path, text.encode())
 
 
+def check_ranks(policy: Policy, acceptance: Acceptance) -> None:
+    """UserError for a tree with several candidates below a node where only the first one's acceptance is known."""
+    if max(policy.widths, default=1) > 1 and not acceptance.knows_ranks:
+        fix = "give it by rank, like 0.7,0.1, or a recorded file as FILE:greedy, or a tree of one candidate a depth"
+        raise user_error("acceptance", policy.name, "says nothing of a tree's second candidates", fix)
+
+
 def serve(
     policy: Policy,
     acceptance: Acceptance,
@@ -106,7 +113,11 @@ def serve(
     outputs: NDArray[np.int64],
     seed: int = 0,
 ) -> Serving:
-    """Answer requests of `prompts` and `outputs` tokens, (R,) each, one after the other; see `run` for errors."""
+    """Answer requests of `prompts` and `outputs` tokens, (R,) each, one after the other.
+
+    UserError as of `run` and `check_ranks`.
+    """
+    check_ranks(policy, acceptance)
     draws = acceptance.draw(draws_needed(policy, outputs), seed)
     made = run(policy, draws, costs, prompts, outputs)
     column = dict(zip(COLUMNS, made.costs.T, strict=True))

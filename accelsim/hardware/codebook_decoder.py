@@ -15,8 +15,10 @@ entries, drawn evenly and independently, the pairs are E x E[floor(c / 2)] with 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from accelsim.hardware.arithmetic import (
     UM2_PER_MM2,
@@ -95,10 +97,26 @@ def build_codebook_decoder(spec: stacked.CodebookDecoder, input_bits: int, proce
 def pairs_of_even_indices(scheme: CodebookScheme, rows: int, cols: int) -> Fraction:
     """Expected pairs over all blocks where indices are drawn evenly and independently, to a millionth.
 
-    Blocks pair within a row of blocks that share a codebook: `group` of them, or the whole row.
+    Blocks pair within a row of blocks that share a codebook. Groups run on from one row of blocks into the next.
     """
-    across = cols // scheme.block_cols
-    together = across if scheme.group is None else min(scheme.group, across)
-    odd = (1 - (1 - 2 / scheme.entries) ** together) / 2
-    pairs = (together - scheme.entries * odd) / 2
-    return Fraction(round(pairs / together * SHARE_DENOMINATOR), SHARE_DENOMINATOR)
+    across, down = cols // scheme.block_cols, rows // scheme.block_rows
+    pairs = 0.0
+    for together, runs in _runs_of_one_codebook(across, down, scheme.group).items():
+        odd = (1 - (1 - 2 / scheme.entries) ** together) / 2
+        pairs += runs * (together - scheme.entries * odd) / 2
+    return Fraction(round(pairs / (across * down) * SHARE_DENOMINATOR), SHARE_DENOMINATOR)
+
+
+@lru_cache(maxsize=1024)
+def _runs_of_one_codebook(across: int, down: int, group: int | None) -> Counter[int]:
+    """How many stretches of so many blocks of a row have one codebook, by their length."""
+    if group is None:
+        return Counter({across: down})
+    runs: Counter[int] = Counter()
+    for row in range(down):
+        first = min(-row * across % group, across)
+        whole, rest = divmod(across - first, group)
+        runs.update({first: 1, rest: 1} if first != rest else {first: 2})
+        runs[group] += whole
+    del runs[0]
+    return runs

@@ -87,8 +87,9 @@ class ReramStack(Block):
         return -(-self.moved_bits(bits) // (self.word_bits * self.dies)) * self.write_word_fs
 
     def write_pj(self, bits: int) -> float:
-        """Energy of writing `bits`, pJ."""
-        return bits * self.actions["write"].energy_pj.value
+        """Energy of writing `bits`, whole words through the bumps into the cells, pJ."""
+        each = math.fsum(self.actions[name].energy_pj.value for name in ("write", "link"))
+        return self.moved_bits(bits) * each
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ rows, a block of `points` values a cycle. A window of p x m values (see `Rotatio
 
 since both run as a pipeline; the two stages of a local rotation follow one another. A `local` unit runs
 points / p shorter transforms at once, through a multiplexer before every stage; a `global` one runs one.
-Signs, the scale (part of requantisation) and the controller are not counted.
+Signs, the scale (part of requantisation), the controller, the store that holds a window and reading it again for
+each row of H_m are not counted.
 """
 
 from __future__ import annotations

@@ -95,6 +95,20 @@ def test_expected_pairs_enumerated(blocks: int, entries: int) -> None:
     assert abs(pairs_of_even_indices(scheme, 1, 2 * blocks) - expected) <= Fraction(1, 10**6)
 
 
+@given(st.integers(1, 9), st.integers(1, 7), st.integers(2, 6))
+def test_pairs_where_groups_end_within_rows(across: int, down: int, group: int) -> None:
+    """Block by block: a run ends with its row, and where the next group begins."""
+    scheme, runs = CodebookScheme(1, 1, 2, group=group), []
+    for block in range(across * down):
+        if block % across and block % group:
+            runs[-1] += 1
+        else:
+            runs.append(1)
+    drawn = [[sum(each.count(e) // 2 for e in (0, 1)) for each in itertools.product((0, 1), repeat=n)] for n in runs]
+    expected = sum(Fraction(sum(pairs), len(pairs)) for pairs in drawn) / (across * down)
+    assert abs(pairs_of_even_indices(scheme, down, across) - expected) <= Fraction(1, 10**6)
+
+
 def test_the_chips_codebooks_fuse_three_eighths() -> None:
     """Eight blocks out of four entries: 3.004 pairs (a Monte-Carlo run of 20,000 agrees)."""
     scheme = CodebookScheme(16, 16, 4, group=8)

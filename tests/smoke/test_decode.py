@@ -54,6 +54,7 @@ def test_without_a_draft() -> None:
         (["--target", "llama_160m", "--acceptance", "high"], "runs:"),
         (["--target", "llama_160m", "--draft-length", "0"], "heuristic:"),
         (["--target", "llama_160m", "--policy", "tree", "--tree", "40,40"], "nodes"),
+        (["--target", "llama_160m", "--policy", "tree"], "like 0.7,0.1"),
         (["--target", "llama_160m", "--tree", "4,2"], "--tree: policy vanilla does not read it"),
         (["--target", "llama_160m", "--policy", "tree", "--draft-length", "3"], "vanilla or pearl or apsd"),
         (["--target", "llama_160m", "--policy", "autoregressive", "--draft", "llama_160m"], "--draft: policy"),

@@ -217,6 +217,24 @@ def test_each_chip_holds_its_part_of_the_stack() -> None:
     assert report.stack.write_energy_pj == pytest.approx(2 * 8192 * 3.85)
 
 
+def test_writing_crosses_the_bumps_in_whole_words() -> None:
+    stack = build_machine(stacked(spec(8.0), link_energy_pj_per_bit=0.5)).reram_stack
+    assert stack is not None
+    assert stack.write_pj(65) == pytest.approx(2 * 64 * (3.85 + 0.5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed", "unit"),
+    [({"entries": 1}, 2, "entries of a codebook"), ({"value_bits": 3}, 4, "bits of an entry's values")],
+)
+def test_a_codebook_that_the_decoder_cannot_hold(changes: dict[str, int], needed: int, unit: str) -> None:
+    """A result, with what is short: not a decoder that quietly chooses among more than it can."""
+    report = simulate(decoding(spec(8.0), **changes), in_codebooks("matmul:4x4x4", SCHEME))
+    (row,) = report.infeasible
+    assert (row.resource, row.demand, row.bound, row.unit) == ("codebook_decoder", needed, needed - 1, unit)
+    assert "codebook_decoder." in row.lever
+
+
 def test_fused_share_of_even_indices() -> None:
     # Two blocks of two entries side by side: alike half of the time, so a quarter of a pair a block.
     decoder = build_machine(decoding(spec(8.0), tile_fusion="pairs")).codebook_decoder
