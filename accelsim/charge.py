@@ -121,7 +121,7 @@ def _dynamic(phase: Phase, op: Op, flow: Flow, block: Block) -> Row:
     cost = block.actions["access" if isinstance(block, Dram) else flow.action].energy_pj
     return Row(
         phase.name, op.name, block.name, _level(block), _part(block), flow.operand, flow.action, flow.count,
-        flow.bits_useful, flow.bits_moved, flow.count * cost.value, _assumed(block, cost),
+        flow.bits_useful, flow.bits_moved, flow.count * cost.value, _assumed(block, cost), flow.values,
     )  # fmt: skip
 
 

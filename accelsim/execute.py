@@ -10,6 +10,7 @@ from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.closed_form import closed_form
+from accelsim.mapping.command_nest import grouped_command
 from accelsim.mapping.count import tiling
 from accelsim.mapping.lower import MacWork, Work
 from accelsim.mapping.mapper import Mapped, map_op
@@ -21,7 +22,7 @@ from accelsim.mapping.psum_order import psum_order_fault
 from accelsim.mapping.search.result import SearchResult
 from accelsim.mapping.traffic import Flow, mac_flows
 from accelsim.mapping.vector import WORK, VectorProblem, vector_flows
-from accelsim.offload import time_mac_commands, time_mac_kernel, time_vector_kernel
+from accelsim.offload import run_commands, time_mac_kernel, time_vector_kernel
 from accelsim.program.prefetch import Prefetch
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec.models import MappingRules
@@ -86,7 +87,7 @@ def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -
 
 def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
-    refused = _too_wide(problem, machine) or _grouped_command(problem, machine) or _codebook_too_large(problem, machine)
+    refused = _too_wide(problem, machine) or grouped_command(problem, machine) or _codebook_too_large(problem, machine)
     if refused is not None:
         return refused
     mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
@@ -98,7 +99,7 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
     if order is not None:
         return order
     flows = mac_flows(problem, mapping, machine, work.weight_name)
-    timing = _mac_timing(problem, mapping, flows, machine)
+    flows, timing = _mac_timing(problem, mapping, flows, machine)
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
     outcome = _outcome(flows, timing, machine, visits, mapping)
@@ -143,12 +144,14 @@ def _execute_vector(work: VectorProblem, machine: Machine) -> Outcome | Infeasib
     return _outcome(flows, timed(work, need, flows, machine), machine, 0, None)
 
 
-def _mac_timing(problem: Problem, mapping: Mapping, flows: tuple[Flow, ...], machine: Machine) -> Timing:
-    if machine.kernels is not None:
-        return time_mac_kernel(problem, mapping, flows, machine)
+def _mac_timing(
+    problem: Problem, mapping: Mapping, flows: tuple[Flow, ...], machine: Machine
+) -> tuple[tuple[Flow, ...], Timing]:
+    """The timing, and the flows as they really are where a host's commands load more than the nest has to."""
     if machine.host is not None:
-        return time_mac_commands(problem, mapping, flows, machine)
-    return time_mac(problem, mapping, flows, machine)
+        return run_commands(problem, mapping, flows, machine)
+    timed = time_mac if machine.kernels is None else time_mac_kernel
+    return flows, timed(problem, mapping, flows, machine)
 
 
 def _transform_too_long(work: VectorProblem, machine: Machine) -> Infeasible | None:
@@ -210,13 +213,6 @@ def bound_by(timing: Timing) -> str:
     if busiest.name in COMPUTE:
         return max(timing.unit_cycles, key=lambda unit: unit[1])[0]
     return busiest.name
-
-
-def _grouped_command(problem: Problem, machine: Machine) -> Infeasible | None:
-    groups = 1 if problem.conv is None else problem.conv.groups
-    if machine.host is None or groups == 1:
-        return None
-    return Infeasible("host", groups, 1, "groups of a conv in a command", "run the groups as ops of their own")
 
 
 def _too_wide(problem: Problem, machine: Machine) -> Infeasible | None:

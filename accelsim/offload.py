@@ -1,18 +1,17 @@
 """Timing of ops on machines that a host drives: kernel by kernel on many cores, or a command a tile.
 
-Access counts are those of the mapping all the same, and its DRAM bytes are what a kernel transfers. A command's
-loads come through the cache, whose misses `accelsim.mapping.commands` counts by itself: where the mapping's own
-DRAM traffic takes longer, that counts.
+Access counts are those of the mapping all the same, and its DRAM bytes are what a kernel transfers. What commands
+load, and of that what misses their cache, is counted by `accelsim.mapping.commands`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from accelsim.engine.engine import ResourceUse
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.commands import DIMS, Commands, Dim, time_commands
+from accelsim.mapping.command_nest import command_flows, commands_of
+from accelsim.mapping.commands import time_commands
 from accelsim.mapping.kernels import (
     Function,
     Kernel,
@@ -24,16 +23,14 @@ from accelsim.mapping.kernels import (
     transfer_us,
 )
 from accelsim.mapping.nest import Mapping
-from accelsim.mapping.problem import OperandName, Problem
+from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
 from accelsim.program.duration import whole_work
-from accelsim.program.mac import step_loops
 from accelsim.timing import Timing
 
 FS_PER_US = 10**9
 FUNCTIONS: dict[str, Function] = {"softmax": "softmax", "normalize": "normalize"}
-_MATMUL: dict[str, Dim] = {"m": "p", "k": "c", "n": "k"}
 
 
 def time_mac_kernel(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
@@ -60,43 +57,23 @@ def time_vector_kernel(problem: VectorProblem, work: VectorWork, flows: Sequence
     return _kernel_timing(VectorKernel(function, operations, _dram_bits(flows, machine) // 8), flows, machine, 0, 0)
 
 
-def time_mac_commands(problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine) -> Timing:
-    """A matmul or ungrouped conv as commands, one for each tile that the innermost memories hold.
+def run_commands(
+    problem: Problem, mapping: Mapping, flows: Sequence[Flow], machine: Machine
+) -> tuple[tuple[Flow, ...], Timing]:
+    """A matmul or ungrouped conv as commands, one for each tile that the innermost memories hold: flows and timing.
 
     Within a command the array runs its own folds, whatever loops the mapping has there.
     """
-    time = time_commands(commands_of(problem, mapping, machine), machine)
-    bits = _dram_bits(flows, machine)
-    dram_fs = machine.dram.transfer_fs(bits)
-    makespan = max(round(time.cycles * machine.period_fs), dram_fs)
-    busy = {"dram": dram_fs, "array": time.compute_cycles * machine.period_fs}
-    busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = makespan
-    return _timing(makespan, busy, time.compute_cycles, flows, machine, problem.macs, time.lane_macs)
-
-
-def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Commands:
-    """The commands of a mapped op. ValueError for a grouped conv and one whose loops are not its primitive ones."""
-    names: dict[str, Dim] = _MATMUL if problem.conv is None else {dim: dim for dim in DIMS}
-    whole: dict[Dim, int] = dict.fromkeys(DIMS, 1)
-    for dim, extent in problem.extents:
-        if dim in names:
-            whole[names[dim]] = extent
-        elif dim in ("b", "g"):
-            whole["n"] *= extent
-        elif extent > 1:
-            raise ValueError(f"commands know no dim {dim}")
-    tile, loops = dict(whole), []
-    sizes = dict(problem.extents)
-    for loop in step_loops(mapping, machine):
-        name = names.get(loop.dim, "n")
-        loops.append((name, -(-sizes[loop.dim] // loop.step)))
-        sizes[loop.dim] = loop.step
-        tile[name] = loop.step if name != "n" or loop.dim == "n" else 1
-    stride = 1 if problem.conv is None else problem.conv.stride[0]
-    bits: dict[OperandName, int] = {
-        "ifmap": problem.ifmap_bits, "weight": math.ceil(problem.stored_weight_bits), "output": problem.ofmap_bits,
-    }  # fmt: skip
-    return Commands(whole, tile, tuple(loops), stride, problem.conv is not None, bits=bits)
+    batch = commands_of(problem, mapping, machine)
+    time = time_commands(batch.commands, machine)
+    flows = command_flows(flows, problem, mapping, batch, time, machine)
+    dram_fs = machine.dram.transfer_fs(_dram_bits(flows, machine))
+    commands_fs, compute = round(batch.count * time.cycles * machine.period_fs), batch.count * time.compute_cycles
+    busy = {"dram": dram_fs, "array": compute * machine.period_fs}
+    busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = commands_fs
+    makespan = max(commands_fs, dram_fs)
+    lanes = batch.count * time.lane_macs
+    return flows, _timing(makespan, busy, compute, flows, machine, problem.macs, lanes)
 
 
 def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int, lane_macs: int) -> Timing:

@@ -40,6 +40,7 @@ Keys of --set:
   arch.KEY                   any key of the spec, as 'accelsim explain ARCH' lists them
   workload.psum.bits         stored width of partial sums in every matmul and conv; below 16: APSQ
   workload.psum.group_size   APSQ group size
+  workload.zeros             share of zeros in all activations, for arch.dram.run_length and array.zero_gating
 
 With arch.array.dataflow=search every matmul and conv gets its best mapping ('accelsim map --help')."""
 

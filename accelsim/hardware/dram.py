@@ -10,6 +10,7 @@ from accelsim.hardware import tables
 from accelsim.hardware.block import Block, Cost, or_user
 from accelsim.hardware.dram_energy import split
 from accelsim.hardware.dram_interface import Fact, build_interface
+from accelsim.hardware.run_length import RunLength
 from accelsim.spec import models
 
 FS_PER_NS = 1_000_000
@@ -35,6 +36,8 @@ class Dram(Block):
     """All three actions together, for a stream that uses whole rows."""
     facts: tuple[Fact, ...]
     """Bandwidth, burst, efficiency and latency with their origins."""
+    run_length: RunLength | None = None
+    """How activations with zeros are compressed."""
 
     def moved_bits(self, bits: int) -> int:
         """Bits that cross the pins for one contiguous transfer of `bits`: whole bursts."""
@@ -77,4 +80,5 @@ def build_dram(spec: models.Dram, where: str) -> Dram:
         row_bits=row_bits or 1,
         pj_per_bit=energy,
         facts=pins.facts,
+        run_length=None if spec.run_length is None else RunLength(spec.run_length.run_bits, spec.run_length.word_bits),
     )

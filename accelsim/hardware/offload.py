@@ -56,6 +56,10 @@ class Dma:
     latency_cycles: float
     cache: Cache | None
 
+    def requested_bits(self, tile: Rows) -> int:
+        """Bits that a tile's requests bring, whole requests."""
+        return tile.rows * -(-tile.row_bytes // self.request_bytes) * self.request_bytes * 8
+
     def cycles(self, tile: Rows) -> float:
         """Of a tile whose lines are all in the cache: the beats of its requests, and latency / outstanding for each.
 

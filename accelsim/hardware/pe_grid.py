@@ -42,13 +42,14 @@ class Sides:
 
 @dataclass(frozen=True, kw_only=True)
 class PeGrid(PeArray):
-    """Actions `mac`, and `pass`: one partial sum handed to the next PE."""
+    """Actions `mac`, `gated_mac` of a zero input, and `pass`: one partial sum handed to the next PE."""
 
     rows: int
     cols: int
     matmul: Sides
     conv: Sides
     pipeline_stages: int
+    zero_gating: bool
 
     def widths(self, extents: Mapping[str, int], conv: bool) -> dict[str, int]:
         """How many indices of each dim run at once in a problem of these extents; a product over both sides."""
@@ -107,6 +108,7 @@ def build_pe_grid(spec: models.PeGridArray, process: Process) -> PeGrid:
         name="array",
         actions={
             "mac": Action(or_user(spec.mac_energy_pj, energy), "mac"),
+            "gated_mac": Action(Cost(0.0, "nothing switches but what holds the sum", "derived"), "mac"),
             "pass": Action(or_user(spec.pass_energy_pj, _pass_energy_pj(spec.accumulator_bits, process)), "psum"),
         },
         area_mm2=or_user(spec.area_mm2, pe_area_mm2(spec.operand_bits, macs, process)),
@@ -122,6 +124,7 @@ def build_pe_grid(spec: models.PeGridArray, process: Process) -> PeGrid:
         matmul=matmul,
         conv=conv,
         pipeline_stages=spec.pipeline_stages,
+        zero_gating=spec.zero_gating,
     )
 
 

@@ -1,4 +1,5 @@
-"""What the array does for an op: MACs one by one, MACs of two blocks at once, and further passes for wide operands."""
+"""What the array does for an op: MACs one by one, those that a zero gates, MACs of two blocks at once, and further
+passes for wide operands."""
 
 from __future__ import annotations
 
@@ -6,9 +7,10 @@ from fractions import Fraction
 
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Array
+from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.problem import Problem
 
-SLOT_ACTIONS = ("mac", "fused_mac", "extra_pass")
+SLOT_ACTIONS = ("mac", "gated_mac", "fused_mac", "extra_pass")
 """Actions that take a multiplier for a cycle."""
 
 
@@ -25,16 +27,25 @@ def fused_macs(problem: Problem) -> int:
     return problem.macs * problem.fused_pairs.numerator // problem.fused_pairs.denominator
 
 
+def gated_macs(problem: Problem, array: Array) -> int:
+    """MACs whose input is zero, where that keeps the multiplier and its weight still."""
+    if not isinstance(array, PeGrid) or not array.zero_gating:
+        return 0
+    return problem.macs * problem.ifmap_zeros.numerator // problem.ifmap_zeros.denominator
+
+
 def issued_share(problem: Problem, array: Array) -> Fraction:
     """Multiplier cycles per MAC of the op."""
     return passes(problem, array) * (1 - problem.fused_pairs)
 
 
 def array_actions(problem: Problem, array: Array) -> tuple[tuple[str, int], ...]:
-    """Actions of the array by name, none left out: `mac` + 2 x `fused_mac` are the op's MACs."""
-    fused = fused_macs(problem)
+    """Actions of the array by name, none left out: `mac` + `gated_mac` + 2 x `fused_mac` are the op's MACs."""
+    fused, gated = fused_macs(problem), gated_macs(problem, array)
     further = (problem.macs - fused) * (passes(problem, array) - 1)
-    return ("mac", problem.macs - 2 * fused), ("fused_mac", fused), ("extra_pass", further)
+    return (
+        ("mac", problem.macs - 2 * fused - gated), ("gated_mac", gated), ("fused_mac", fused), ("extra_pass", further),
+    )  # fmt: skip
 
 
 def kept_reads(count: int, problem: Problem) -> int:

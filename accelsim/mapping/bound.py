@@ -44,7 +44,7 @@ def op_bound(problem: Problem, machine: Machine, spill: Spill = "through") -> Op
         "output": problem.ofmap_bits,
     }
     values = {operand: tiling(problem, operand, ()).once() for operand in OPERANDS}
-    once = {operand: packed_bits(values[operand], bits[operand]) for operand in OPERANDS}
+    once = {operand: packed_bits(values[operand], problem.dram_bits[operand]) for operand in OPERANDS}
     bias_bits = problem.bias_values * problem.bias_bits
     if problem.weight_home == "dram":
         dram_bits, stack_fs, stack_pj = max(sum(once.values()), _pebble_bits(problem, machine)) + bias_bits, 0.0, 0.0
@@ -93,7 +93,8 @@ def _pebble_bits(problem: Problem, machine: Machine) -> int:
     held += array.macs_per_cycle * (2 * array.operand_bits + array.accumulator_bits)
     held += sum(file.capacity_bits * file.pes for file in machine.registers)
     weight = min(problem.weight_bits, problem.stored_weight_bits)  # PEs and registers hold it decoded
-    width = problem.ifmap_bits * weight * min(problem.ofmap_bits, problem.psum.bits)
+    outside = problem.dram_bits
+    width = outside["ifmap"] * weight * min(outside["output"], problem.psum.bits)
     batch = math.prod(problem.extent(dim) for dim in problem.batch)
     moved = problem.macs / batch * math.sqrt(width) / math.sqrt(held) - held
     return batch * max(0, math.floor(moved))

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.pe_grid import PeGrid
-from accelsim.hardware.sram import Width, packed_bits
+from accelsim.hardware.sram import packed_bits
 from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.array_actions import issued_share
 from accelsim.mapping.count import tiling
@@ -160,11 +160,7 @@ def _port_cycles(flows: Sequence[Flow], machine: Machine) -> float:
 def _edge_bits(problem: Problem, mapping: Mapping, machine: Machine, flows: Sequence[Flow]) -> int:
     """DRAM bits of the largest tile of each operand as it crosses the pins; of all outputs that have one slot."""
     total = 0
-    bits: dict[str, Width] = {
-        "ifmap": problem.ifmap_bits,
-        "weight": problem.stored_weight_bits,
-        "output": problem.ofmap_bits,
-    }
+    bits = problem.dram_bits
     for operand in OPERANDS:
         used = [store for memory in machine.chain(operand) if (store := mapping.store(operand, memory.name))]
         loops = mapping.loops_above(operand, used[0].level) if used else mapping.loops

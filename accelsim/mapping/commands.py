@@ -66,6 +66,10 @@ class Commands:
             tile: dict[Dim, int] = dict(zip(DIMS, (size for size, _ in each), strict=True))
             yield tile, math.prod(count for _, count in each)
 
+    def values(self, operand: OperandName, tile: Tile) -> int:
+        """Values of an operand's part of a tile, halo with it."""
+        return self.rows(operand, tile).rows * tile[CONTIGUOUS[operand]]
+
     def rows(self, operand: OperandName, tile: Tile) -> Rows:
         """An operand's part of a tile as rows in memory."""
         row = CONTIGUOUS[operand]
@@ -83,7 +87,8 @@ class Commands:
 class CommandTime:
     """Core cycles of a layer and what bounds most of them.
 
-    `compute_cycles` of them the array needs by itself, with room for `lane_macs` multiply-accumulates.
+    `compute_cycles` of them the array needs by itself, with room for `lane_macs` multiply-accumulates. Of each input
+    commands load `loaded_values`, for which `missed_bits` cross the DRAM's pins.
     """
 
     cycles: float
@@ -91,6 +96,8 @@ class CommandTime:
     commands: int
     compute_cycles: int
     lane_macs: int
+    loaded_values: Mapping[OperandName, int]
+    missed_bits: Mapping[OperandName, int]
 
 
 def time_commands(layer: Commands, machine: Machine) -> CommandTime:
@@ -105,6 +112,7 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
     if dma.cache is not None:
         line_cycles = dma.cache.line_bytes * float(machine.dram.fs_per_byte) / machine.period_fs
     missing = {name: missing_lines(name, layer, dma.cache) / commands for name in LOADED}
+    loaded, missed = (dict.fromkeys(LOADED, 0) for _ in range(2))
     cycles: dict[Bound, float] = {}
     ramp = computing = 0.0
     lane_macs = 0
@@ -116,6 +124,9 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
                 dma.cache.lines(layer.rows(n, tile)) / dma.cache.lines(layer.rows(n, layer.tile)) for n in missing
             )
             load += line_cycles * sum(share * lines for share, lines in zip(shares, missing.values(), strict=True))
+        for name in LOADED:
+            loaded[name] += count * layer.values(name, tile)
+            missed[name] += count * dma.requested_bits(layer.rows(name, tile))
         busy = layer.unpadded_share * array_cycles(tile, layer.conv, array)
         parts: dict[Bound, float] = {"issue": issue, "dma": load, "compute": busy}
         slowest = max(parts, key=lambda name: parts[name])
@@ -126,25 +137,28 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
     skew = array.rows + array.cols - 2 + array.rows
     total = sum(cycles.values()) + ramp + skew
     slowest = max(cycles, key=lambda name: cycles[name])
-    return CommandTime(total, slowest, commands, int(computing + skew), lane_macs)
+    if dma.cache is not None:
+        missed = {name: math.ceil(commands * lines) * dma.cache.line_bytes * 8 for name, lines in missing.items()}
+    return CommandTime(total, slowest, commands, int(computing + skew), lane_macs, loaded, missed)
 
 
 def streamed_rows(tile: Tile, array: Systolic) -> int:
     """Rows of inputs that a tile's folds take in, all together."""
-    taps = tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
-    return taps * tile["n"] * tile["p"] * tile["q"]
+    return _weight_tiles(tile, array) * tile["n"] * tile["p"] * tile["q"]
 
 
 def array_cycles(tile: Tile, conv: bool, array: Systolic) -> float:
     """Cycles of a tile's folds, one after the other without draining: each streams its pixels of one image row or
     column (whichever takes fewer folds; of a matmul, its rows), at most as many as the array has rows."""
-    taps = tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
-    pixels = tile["n"] * tile["p"] * tile["q"]
-    streams = -(-pixels // array.rows)
+    p, q = tile["p"], tile["q"]
+    streams = -(-tile["n"] * p * q // array.rows)
     if conv:
-        p, q = tile["p"], tile["q"]
         streams = tile["n"] * min(p * -(-q // array.rows), q * -(-p // array.rows))
-    return float(streamed_rows(tile, array) + taps * FOLD_GAP_CYCLES * streams)
+    return float(streamed_rows(tile, array) + _weight_tiles(tile, array) * FOLD_GAP_CYCLES * streams)
+
+
+def _weight_tiles(tile: Tile, array: Systolic) -> int:
+    return tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
 
 
 def missing_lines(operand: OperandName, layer: Commands, cache: Cache | None) -> float:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from accelsim.errors import Fault, UserError
 from accelsim.hardware.machine import Machine
-from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
+from accelsim.mapping.problem import Problem, Width, conv_problem, matmul_problem
 from accelsim.mapping.vector import VectorProblem
 from accelsim.mapping.weight_store import placed
 from accelsim.schemes import CodebookScheme, PsumScheme
@@ -35,20 +35,25 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     if isinstance(op.dims, VectorDims):
         # A cache grows by what is appended; the rest of it stays where it is.
         written = op.dims.elements if op.kind == "kv_append" else None
+        widths = tuple(_in_dram(tensor, machine) for tensor in (*inputs, *outputs))
+        tables = _tables(op)
+        plain = widths == tuple(tensor.bits for tensor in (*inputs, *outputs))
         return VectorProblem(
             op.kind,
             op.function or op.kind,
             op.dims.rows,
             op.dims.cols,
-            (*((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs), *_tables(op)),
+            (*((_operand(tensor, "ifmap"), tensor.elements, tensor.bits) for tensor in inputs), *tables),
             tuple((_operand(tensor, "ofmap"), written or tensor.elements, tensor.bits) for tensor in outputs),
             op.luts,
             op.rotation,
             op.rotation is not None and machine.rotation_unit is not None,
+            () if plain else (*widths[: len(inputs)], *(bits for _, _, bits in tables), *widths[len(inputs) :]),
         )
     ifmap, weight, *bias = inputs
     psum = op.psum or PsumScheme(machine.array.accumulator_bits)
     problem = _problem(op.dims, (ifmap.bits, weight.bits, outputs[0].bits), psum, machine)
+    problem = _with_zeros(problem, ifmap, outputs[0], machine)
     home = placed(op, weight, machine)
     if home != "dram":
         problem = replace(problem, weight_home=home)
@@ -57,6 +62,23 @@ def lower(op: Op, tensors: Mapping[str, Tensor], machine: Machine) -> Work:
     if bias:
         problem = replace(problem, bias_values=bias[0].elements, bias_bits=bias[0].bits)
     return MacWork(problem, WEIGHT_NAMES[weight.kind])
+
+
+def _with_zeros(problem: Problem, ifmap: Tensor, ofmap: Tensor, machine: Machine) -> Problem:
+    if ifmap.zeros:
+        problem = replace(problem, ifmap_zeros=Fraction(repr(ifmap.zeros)))
+    inputs, outputs = _in_dram(ifmap, machine), _in_dram(ofmap, machine)
+    if (inputs, outputs) == (ifmap.bits, ofmap.bits):
+        return problem
+    return replace(problem, dram_ifmap_bits=inputs, dram_ofmap_bits=outputs)
+
+
+def _in_dram(tensor: Tensor, machine: Machine) -> Width:
+    """Bits per value: an activation's zeros may be left out there."""
+    code = machine.dram.run_length
+    if code is None or tensor.kind != "activation" or not tensor.zeros:
+        return tensor.bits
+    return code.width(tensor.bits, tensor.zeros)
 
 
 def _out_of_codebooks(problem: Problem, scheme: CodebookScheme, shape: tuple[int, ...], machine: Machine) -> Problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.hardware.machine import Machine
+from accelsim.mapping.command_nest import map_commands
 from accelsim.mapping.dataflow import map_fixed
 from accelsim.mapping.nest import MAX_CHUNKS, Mapping, TooManyChunks
 from accelsim.mapping.placement import Infeasible
@@ -31,6 +32,9 @@ def map_op(problem: Problem, machine: Machine, rules: MappingRules) -> Mapped | 
 
 
 def _map(problem: Problem, machine: Machine, rules: MappingRules) -> Mapped | Infeasible:
+    if machine.host is not None:
+        commands = map_commands(problem, machine, rules.tiles)
+        return commands if isinstance(commands, Infeasible) else Mapped(commands)
     if rules.tiles == "placed" and machine.array.dataflow != "search":
         mapping = map_fixed(problem, machine, rules.spill)
         return mapping if isinstance(mapping, Infeasible) else Mapped(mapping)

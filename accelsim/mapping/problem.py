@@ -44,7 +44,8 @@ class Problem:
     are in bits per value: `weight_bits` where the array multiplies, `stored_weight_bits` in DRAM and
     memories, where a weight out of codebooks takes less. `weight_home` is where the weight lives,
     `fused_pairs` the pairs of its blocks that share a product, over all blocks (0 to 1/2), of which each
-    has `block_rows` columns of the op's. `codebook_entries` is 0 where nothing is decoded.
+    has `block_rows` columns of the op's. `codebook_entries` is 0 where nothing is decoded. `ifmap_zeros` is the
+    share of zero inputs; `dram_ifmap_bits` and `dram_ofmap_bits` are widths in DRAM where those are compressed.
     """
 
     extents: Extents
@@ -65,11 +66,21 @@ class Problem:
     fused_pairs: Fraction = Fraction(0)
     block_rows: int = 1
     codebook_entries: int = 0
+    ifmap_zeros: Fraction = Fraction(0)
+    dram_ifmap_bits: Width | None = None
+    dram_ofmap_bits: Width | None = None
 
     @property
     def stored_weight_bits(self) -> Width:
         """Bits per weight value in DRAM and memories; PEs and their registers have it decoded."""
         return self.weight_bits if self.codebook_weight_bits is None else self.codebook_weight_bits
+
+    @property
+    def dram_bits(self) -> dict[OperandName, Width]:
+        """Bits per value of each operand in DRAM (of a weight wherever it lives)."""
+        ifmap = self.ifmap_bits if self.dram_ifmap_bits is None else self.dram_ifmap_bits
+        ofmap = self.ofmap_bits if self.dram_ofmap_bits is None else self.dram_ofmap_bits
+        return {"ifmap": ifmap, "weight": self.stored_weight_bits, "output": ofmap}
 
     def extent(self, dim: str) -> int:
         return dict(self.extents)[dim]

@@ -1,7 +1,7 @@
 """What the PEs' register files take and give, and whether their share of a tile fits.
 
     ifmap, weight   write  every PE that works on an element takes a copy, each time its tile comes
-                    read   every MAC that has one (padding is no element)
+                    read   every MAC that has one (padding is no element); a weight, every MAC that is not gated
     psum            write  every MAC, and every psum or bias that comes in, into one of the PEs
                     read   as often: a PE's first MAC of an output has no sum to read unless one came in,
                            and every PE's sum is read once more when the tile leaves
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.registers import RegisterFile
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.array_actions import gated_macs
 from accelsim.mapping.copies import largest_in_pe, pe_values
 from accelsim.mapping.count import tiling
 from accelsim.mapping.nest import REGISTERS, Mapping
@@ -46,7 +47,8 @@ def register_uses(problem: Problem, mapping: Mapping, machine: Machine) -> tuple
             came = tiles.again() + (tiles.once() if problem.bias_values else 0)
             moved = {"write": problem.macs + came, "read": problem.macs + came}
         else:
-            reads = problem.macs if operand == "weight" else _macs_with_inputs(problem)
+            weights = problem.macs - gated_macs(problem, machine.array)
+            reads = weights if operand == "weight" else _macs_with_inputs(problem)
             moved = {"write": pe_values(problem, operand, mapping.loops, len(loops)), "read": reads}
         uses += [RegisterUse(file, operand, action, values, bits) for action, values in moved.items()]
     return tuple(uses)

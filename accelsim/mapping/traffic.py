@@ -97,8 +97,10 @@ def _input_flows(
     used = stored_chain(mapping, machine, operand)
     tilings = _tilings(problem, mapping, used, operand)
     useful = [tiles.total(lambda values: packed_bits(values, bits)) for tiles in tilings]
-    moved = tilings[0].total(lambda values: home.moved_bits(packed_bits(values, bits)))
-    flows = [Flow(home.name, name, "read", moved, tilings[0].total(), useful[0], moved)]
+    stored = problem.dram_bits[operand]
+    moved = tilings[0].total(lambda values: home.moved_bits(packed_bits(values, stored)))
+    in_dram = tilings[0].total(lambda values: packed_bits(values, stored))
+    flows = [Flow(home.name, name, "read", moved, tilings[0].total(), in_dram, moved)]
     for at, sram in enumerate(used):
         for action, crossed in (("write", at), ("read", at + 1)):
             count, values, carried_bits = (
@@ -158,8 +160,10 @@ def _output_flows(problem: Problem, mapping: Mapping, machine: Machine) -> list[
     for action, moved in (("write", moves[0].leaves), ("read", moves[0].returns)):
         bits = moved(lambda values: dram.moved_bits(values * psum))
         flows.append(dram_flow(dram, "psum", action, moved(), psum, bits))
-    finished = tilings[0].once(lambda values: dram.moved_bits(values * ofmap))
-    return [*flows, dram_flow(dram, "ofmap", "write", tilings[0].once(), ofmap, finished)]
+    stored = problem.dram_bits["output"]
+    useful = tilings[0].once(lambda values: packed_bits(values, stored))
+    finished = tilings[0].once(lambda values: dram.moved_bits(packed_bits(values, stored)))
+    return [*flows, Flow(dram.name, "ofmap", "write", finished, tilings[0].once(), useful, finished)]
 
 
 def _psum_engine_flows(problem: Problem, machine: Machine, visits: Tiling) -> list[Flow]:

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accelsim.hardware.dram import Dram
 from accelsim.hardware.machine import Machine
-from accelsim.hardware.sram import Sram
-from accelsim.mapping.traffic import Flow, dram_flow, sram_flow
+from accelsim.hardware.sram import Sram, Width, packed_bits
+from accelsim.mapping.traffic import Flow, sram_flow
 from accelsim.schemes import LutScheme, RotationScheme
 
 
@@ -62,7 +63,10 @@ MOVES = ("kv_append", "gather", "copy")
 
 @dataclass(frozen=True)
 class VectorProblem:
-    """rows x cols elements of one function; operands as (name, values, bits)."""
+    """rows x cols elements of one function; operands as (name, values, bits).
+
+    `dram_widths` holds, inputs first, their bits per value in DRAM; left out, the same bits.
+    """
 
     kind: str
     function: str
@@ -74,6 +78,7 @@ class VectorProblem:
     """Tables that are loaded for the op; what they load is among the inputs."""
     rotation: RotationScheme | None = None
     on_rotation_unit: bool = False
+    dram_widths: tuple[Width, ...] = ()
 
     @property
     def work(self) -> VectorWork | None:
@@ -108,13 +113,29 @@ class VectorProblem:
     def output_bits(self) -> int:
         return sum(values * bits for _, values, bits in self.outputs)
 
+    @property
+    def dram_sizes(self) -> tuple[int, ...]:
+        """Bits of each operand in DRAM, inputs first."""
+        operands = (*self.inputs, *self.outputs)
+        widths = self.dram_widths or tuple(bits for _, _, bits in operands)
+        return tuple(packed_bits(values, width) for (_, values, _), width in zip(operands, widths, strict=True))
+
+    @property
+    def dram_input_bits(self) -> int:
+        return sum(self.dram_sizes[: len(self.inputs)])
+
+    @property
+    def dram_output_bits(self) -> int:
+        return sum(self.dram_sizes[len(self.inputs) :])
+
 
 def vector_flows(problem: VectorProblem, work: VectorWork, machine: Machine) -> tuple[Flow, ...]:
     """Inputs come from DRAM through every memory of the ifmap, outputs leave through every one of the psums."""
     flows: list[Flow] = []
     dram = machine.dram
+    sizes = iter(problem.dram_sizes)
     for name, values, bits in problem.inputs:
-        flows.append(dram_flow(dram, name, "read", values, bits, dram.moved_bits(values * bits)))
+        flows.append(_between_dram(dram, name, "read", values, next(sizes)))
         for memory in machine.chain("ifmap"):
             flows += _through(memory, name, values, bits)
     lanes, lookups = problem.operations(work)
@@ -126,8 +147,13 @@ def vector_flows(problem: VectorProblem, work: VectorWork, machine: Machine) -> 
     for name, values, bits in problem.outputs:
         for memory in reversed(machine.chain("output")):
             flows += _through(memory, name, values, bits)
-        flows.append(dram_flow(dram, name, "write", values, bits, dram.moved_bits(values * bits)))
+        flows.append(_between_dram(dram, name, "write", values, next(sizes)))
     return tuple(flow for flow in flows if flow.count)
+
+
+def _between_dram(dram: Dram, name: str, action: str, values: int, bits: int) -> Flow:
+    moved = dram.moved_bits(bits)
+    return Flow(dram.name, name, action, moved, values, bits, moved)
 
 
 def _through(memory: Sram, name: str, values: int, bits: int) -> list[Flow]:

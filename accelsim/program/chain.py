@@ -45,13 +45,17 @@ class Chain:
     array_gives: str
 
 
-def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack) -> Chain:
-    """Transfers of an input of `bits` a value from its store; `extra_bits` (a bias) come with the first tile."""
+def input_chain(
+    name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack, stored_bits: Width
+) -> Chain:
+    """Transfers of an input of `bits` a value, in its store `stored_bits`; `extra_bits` (a bias) come with the first
+    tile."""
     queues = [f"load_{name}", *(f"move_{name}_{_name(level)}" for level in levels[1:]), "array"]
     transfers, channels = [], []
     for at, level in enumerate(levels):
         one = np.ones(level.tiles.values.size, np.int64)
-        sizes = -(-level.tiles.values * bits.numerator // bits.denominator)
+        sizes = packed_sizes(level.tiles.values, bits if at else stored_bits)
+        through_port = None if at or bits == stored_bits else packed_sizes(level.tiles.values, bits)
         sizes[0] += extra_bits
         full, free = (f"{name}_{state}{_suffix(levels, at)}" for state in ("full", "free"))
         waits, signals = [TokenUse(free, one)], [TokenUse(full, one)]
@@ -59,7 +63,8 @@ def input_chain(name: str, levels: Sequence[Level], bits: Width, extra_bits: int
             waits.append(TokenUse(f"{name}_full{_suffix(levels, at - 1)}", _firsts(levels, at)))
             signals.append(TokenUse(f"{name}_free{_suffix(levels, at - 1)}", _lasts(levels, at)))
         source = levels[at - 1].memory if at else store
-        transfers.append(Transfer(queues[at], sizes, source, level.memory, tuple(waits), tuple(signals)))
+        uses = tuple(waits), tuple(signals)
+        transfers.append(Transfer(queues[at], sizes, source, level.memory, *uses, through_port))
         channels.append(Channel(full, queues[at], queues[at + 1]))
         channels.append(Channel(free, queues[at + 1], queues[at], level.tiles.slots))
     return Chain(tuple(transfers), (), tuple(channels), f"{name}_full", f"{name}_free")
@@ -111,9 +116,19 @@ def _leaves(problem: Problem, levels: Sequence[Level], at: int, returns: Returns
         signals.append(TokenUse(f"output_full{_suffix(levels, at - 1)}", _lasts(levels, at)))
     if returns.returns.any():
         signals.append(TokenUse(f"psum_stored{suffix}", returns.unfinished.astype(np.int64)))
-    bits = np.where(returns.unfinished, problem.psum.bits * returns.leaving, problem.ofmap_bits * tiles.values)
+    psums, stored = problem.psum.bits * returns.leaving, problem.dram_bits["output"]
+    finished = packed_sizes(tiles.values, problem.ofmap_bits if at else stored)
+    bits, through_port = np.where(returns.unfinished, psums, finished), None
+    if not at and stored != problem.ofmap_bits:
+        through_port = np.where(returns.unfinished, psums, packed_sizes(tiles.values, problem.ofmap_bits))
     waits = (TokenUse(f"output_full{suffix}", one),)
-    return Transfer(_way_out(levels, at), bits, levels[at].memory, above, waits, tuple(signals))
+    return Transfer(_way_out(levels, at), bits, levels[at].memory, above, waits, tuple(signals), through_port)
+
+
+def packed_sizes(values: Ints, width: Width) -> Ints:
+    """Bits of so many values each, rounded up."""
+    sizes: Ints = -(-values * width.numerator // width.denominator)
+    return sizes
 
 
 def _name(level: Level) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from accelsim.hardware.dram import Dram
 from accelsim.hardware.reram_stack import ReramStack
 from accelsim.hardware.sram import Sram
+from accelsim.mapping.arrays import distinct_rows
 from accelsim.program.program import Ints, Queue, TokenUse
 
 PortTime = Callable[[int], int]
@@ -37,12 +38,17 @@ def dma_queue(
     waits: tuple[TokenUse, ...],
     signals: tuple[TokenUse, ...],
     ports: tuple[str, ...] = (),
+    port_bits: Ints | None = None,
 ) -> Queue:
     """One transfer per entry of `bits`, as slow as the store or the buffer port at its other end.
 
+    Through that port go `port_bits`, if other than in the store.
+
     The latency does not hold the store, nor the `ports` held with it; an empty transfer takes no time.
     """
-    sizes, where = np.unique(bits, return_inverse=True)
-    busy = np.array([max(store.transfer_fs(int(size)), port(int(size))) for size in sizes], np.int64)[where]
+    through = bits if port_bits is None else port_bits
+    firsts, where = distinct_rows([bits] if port_bits is None else [bits, through])
+    kinds = [max(store.transfer_fs(int(bits[first])), port(int(through[first]))) for first in firsts]
+    busy = np.array(kinds, np.int64)[where]
     latency = np.where(bits > 0, store.latency_fs, 0).astype(np.int64)
     return Queue(name, (store.name, *ports), busy, latency, bits, waits, signals)

@@ -27,7 +27,10 @@ End = Dram | ReramStack | Sram | None
 
 @dataclass(frozen=True)
 class Transfer:
-    """A queue's worth of transfers of `bits` (n,) from one level to the next; None is the array, which has no port."""
+    """A queue's worth of transfers of `bits` (n,) from one level to the next; None is the array, which has no port.
+
+    `port_bits` (n,) cross the memory's port, if others than `bits`: what is compressed in DRAM is not on the chip.
+    """
 
     name: str
     bits: Ints
@@ -35,6 +38,7 @@ class Transfer:
     target: End
     waits: tuple[TokenUse, ...]
     signals: tuple[TokenUse, ...]
+    port_bits: Ints | None = None
     runs_fs: Ints | None = None
     """What a strided DMA takes beyond the time of the bits (n,); None without one."""
 
@@ -90,7 +94,8 @@ def transfer_queue(transfer: Transfer, machine: Machine, resources: Sequence[Res
     times = _port_times(transfer, machine.period_fs)
     if transfer.store is not None:
         port = times[0] if times else no_port
-        queue = dma_queue(transfer.name, transfer.bits, transfer.store, port, transfer.waits, transfer.signals, held)
+        uses = transfer.waits, transfer.signals, held
+        queue = dma_queue(transfer.name, transfer.bits, transfer.store, port, *uses, transfer.port_bits)
         return queue if transfer.runs_fs is None else replace(queue, busy_fs=queue.busy_fs + transfer.runs_fs)
     firsts, where = distinct_rows([transfer.bits])
     busy = np.array([max(time(int(transfer.bits[first])) for time in times) for first in firsts], np.int64)[where]

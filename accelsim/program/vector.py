@@ -37,6 +37,7 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
         raise OverflowError(f"{chunks} chunks")
     lanes, lookups = (_shares(amount, chunks) for amount in problem.operations(work))
     loaded, stored = _shares(problem.input_bits, chunks), _shares(problem.output_bits, chunks)
+    in_dram = _shares(problem.dram_input_bits, chunks), _shares(problem.dram_output_bits, chunks)
     vectors = _shares(problem.vectors, chunks)
     firsts, which = distinct_rows([lanes, lookups, loaded, stored, vectors])
     kinds = [
@@ -48,13 +49,13 @@ def vector_program(problem: VectorProblem, work: VectorWork, machine: Machine) -
     cycles = np.maximum.reduce([*ports.values()])
     if int(cycles.max()) * machine.period_fs >= 2**62:
         raise OverflowError("an instruction lasts longer than int64 femtoseconds can count")
-    program = _pipeline(loaded, cycles * machine.period_fs, stored, machine)
+    program = _pipeline((loaded, stored), in_dram, cycles * machine.period_fs, machine)
     totals = tuple((name, int(each.sum())) for name, each in ports.items())
     return VectorProgram(program, int(compute.sum()), totals)
 
 
-def _pipeline(loaded: Ints, busy_fs: Ints, stored: Ints, machine: Machine) -> Program:
-    """Every chunk through the memories of the ifmap, the units, and the memories of the psums."""
+def _pipeline(on_chip: tuple[Ints, Ints], in_dram: tuple[Ints, Ints], busy_fs: Ints, machine: Machine) -> Program:
+    """Every chunk through the memories of the ifmap, the units, and the memories of the psums; bits in and out."""
     ins, outs = machine.chain("ifmap"), machine.chain("output")[::-1]
     between = [*(f"load_{memory.name}" for memory in ins[:-1]), "load"]  # what holds a chunk after each stage
     between += ["store", *(f"store_{memory.name}" for memory in outs[1:])]
@@ -73,9 +74,13 @@ def _pipeline(loaded: Ints, busy_fs: Ints, stored: Ints, machine: Machine) -> Pr
     targets: list[End] = [*ins, *outs[1:], machine.dram]
     transfers = []
     for at, (name, source, target) in enumerate(zip([*loads, *stores], sources, targets, strict=True)):
-        is_load = at < len(loads)
+        is_load, way = at < len(loads), int(at >= len(loads))
         waits, signals = uses(at if is_load else at + 1)
-        transfers.append(Transfer(name, loaded if is_load else stored, source, target, waits, signals))
+        bits, stored = on_chip[way], in_dram[way]
+        if machine.dram not in (source, target) or stored is bits:
+            transfers.append(Transfer(name, bits, source, target, waits, signals))
+        else:
+            transfers.append(Transfer(name, stored, source, target, waits, signals, bits))
     ports = shared_ports(transfers, machine)
     queues = [transfer_queue(transfer, machine, ports) for transfer in transfers]
     queues.insert(len(loads), Queue("compute", ("units",), busy_fs, zero, zero, *uses(len(loads))))

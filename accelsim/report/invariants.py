@@ -32,7 +32,7 @@ def check(report: Report) -> None:
     _check_sums(report)
     _check_macs(report)
     _check_bounds(report)
-    _check_bytes(report)
+    _check_conservation(report)
     _check_link(report)
     _check_groups(report)
 
@@ -60,7 +60,7 @@ def _check_sums(report: Report) -> None:
 
 
 def _check_macs(report: Report) -> None:
-    each = {"mac": 1, "fused_mac": 2}
+    each = {"mac": 1, "gated_mac": 1, "fused_mac": 2}
     executed = sum(row.count * each.get(row.action, 0) for row in report.rows)
     skipped = sum(op.macs for op in report.infeasible)
     if executed + skipped != report.totals.macs + skipped or executed + skipped != report.trace_macs:
@@ -83,7 +83,7 @@ def _check_bounds(report: Report) -> None:
                 raise BrokenInvariant(name, f"{op.name}: {op.cycles} cycles, but it needs at least {bound}")
 
 
-def _check_bytes(report: Report) -> None:
+def _check_conservation(report: Report) -> None:
     """What a level gives, the next one takes; what leaves the array reaches DRAM; psums come back as they left."""
     memories = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "buffer"))
     order = [block.block for block in report.blocks if block.block in memories]  # outermost first
@@ -94,14 +94,14 @@ def _check_bytes(report: Report) -> None:
         if row.action in ("read", "write") and (row.phase, row.op) not in fused:
             moved = ops.setdefault((row.phase, row.op), {})
             key = row.block, row.operand, row.action
-            moved[key] = moved.get(key, 0) + row.bits_useful
+            moved[key] = moved.get(key, 0) + row.values
     for (_, op), moved in ops.items():
         for operand in {operand for _, operand, _ in moved} - {"psum"}:
             _check_operand(op, operand, moved, order)
         for block in (*order, *registers, "dram"):
             left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
             if left != back:
-                raise BrokenInvariant(block, f"{op}: {left} psum bits written, {back} read")
+                raise BrokenInvariant(block, f"{op}: {left} psums written, {back} read")
 
 
 def _check_link(report: Report) -> None:
@@ -126,10 +126,10 @@ def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]
         if went:
             # Inwards and outwards may pass the same memory (a vector op's cache in and out), or each its own.
             if taken != read or taken not in (0, came, went, came + went):
-                raise BrokenInvariant(memory, f"{op}: {taken} bits of {operand} written, {read} read, {went} stored")
+                raise BrokenInvariant(memory, f"{op}: {taken} values of {operand} written, {read} read, {went} stored")
         elif taken or read:
             if taken != given:
-                raise BrokenInvariant(memory, f"{op}: takes {taken} bits of {operand}, {source} gives {given}")
+                raise BrokenInvariant(memory, f"{op}: takes {taken} values of {operand}, {source} gives {given}")
             source, given = memory, read
     if not went and not given:
         raise BrokenInvariant(source, f"{op}: {operand} is loaded and never read")

@@ -36,7 +36,7 @@ class Row:
     (a stacked memory, whatever it is made of), link (between chips), buffer, registers or compute; `part`
     is die, stack, dram or link. A stacked memory's reads have a `link` row each for the bumps. What a DRAM
     moves has a `read` or `write` row, which bears the bits and the column access energy, an `activate` row
-    and, on the link, an `io` row.
+    and, on the link, an `io` row. `values` is how many values the bits stand for, which compressing leaves as they are.
     """
 
     phase: str
@@ -51,6 +51,7 @@ class Row:
     bits_moved: int
     energy_pj: float
     assumed: bool
+    values: int = 0
 
 
 @dataclass(frozen=True)

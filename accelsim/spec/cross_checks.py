@@ -21,6 +21,7 @@ from accelsim.spec.models import (
 from accelsim.spec.offload_checks import OFFLOAD_RULES
 from accelsim.spec.stack_checks import STACK_RULES
 from accelsim.spec.words import DataPath
+from accelsim.spec.zero_checks import ZERO_RULES
 
 MAX_MULTIPLIERS = 1 << 30
 """Above what a 300 mm wafer (70,686 mm2) holds at 66 um2 each; it also keeps counts far inside 64 bits."""
@@ -358,6 +359,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("array",), _registers_hold_a_value),
     *STACK_RULES,
     *OFFLOAD_RULES,
+    *ZERO_RULES,
 )
 
 

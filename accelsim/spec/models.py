@@ -211,6 +211,8 @@ class PeGridArray(SpecModel):
     pipeline_stages: Annotated[int, Field(ge=0, le=64, strict=True)] = 4
     """Cycles from operands in to a PE's product out; paid once per array instruction, and so is a cycle
     for every PE that a sum passes on its way."""
+    zero_gating: bool = False
+    """Whether a zero input keeps the multiplier, and the read of its weight, from switching (no cycle is saved)."""
     mac_energy_pj: Cost | None = None
     """Energy of one multiply-accumulate, pJ."""
     pass_energy_pj: Cost | None = None
@@ -224,7 +226,7 @@ class PeGridArray(SpecModel):
 class Buffer(SpecModel):
     """An on-chip SRAM buffer."""
 
-    capacity_kib: Annotated[float, Field(ge=1, le=65536, strict=True)]
+    capacity_kib: Annotated[float, Field(ge=1, le=262144, strict=True)]
     """Capacity, KiB."""
     banks: Size = 1
     """Banks of equal size: energy and area are those of a bank, wires between banks left out."""
@@ -283,6 +285,15 @@ class PsumEngine(SpecModel):
     """Static power, mW."""
 
 
+class RunLength(SpecModel):
+    """A code for activations on their way to and from DRAM: runs of zeros, each with the value behind it."""
+
+    run_bits: Annotated[int, Field(ge=1, le=16, strict=True)] = 5
+    """Width of a run's length."""
+    word_bits: Annotated[int, Field(ge=8, le=1024, strict=True)] = 64
+    """Width of the words that whole pairs are packed into."""
+
+
 class Dram(SpecModel):
     """Off-chip memory. Its energy never scales with the logic node."""
 
@@ -302,6 +313,8 @@ class Dram(SpecModel):
     """Share of the peak bandwidth left after row misses, turnarounds and refresh. Left out: the preset's, else 0.9."""
     latency_ns: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)] | None = None
     """Time from a request to its first bit, ns. Left out: the preset's, else 100."""
+    run_length: RunLength | None = None
+    """How activations with zeros are compressed there; left out, not at all."""
     energy_pj_per_bit: Cost | None = None
     """Access energy per bit, pJ."""
     background_power_mw: Cost | None = None

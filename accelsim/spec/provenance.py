@@ -33,6 +33,8 @@ OPTIONAL: dict[str, object] = {
     "sequencer_loops": 0,
     "output_cycles": 0,
     "kernels": None,
+    "run_length": None,
+    "zero_gating": False,
 }
 """Keys that came later, with what leaving them out means."""
 
@@ -57,7 +59,7 @@ def spec_hash(spec: ArchSpec) -> str:
     Keys of `OPTIONAL` that are left out are not in it: a spec keeps the hash it had before there were such keys.
     """
     data = spec.model_dump(mode="json")
-    for part in (data, data["technology"], data["array"], *data["memories"], *data["buffers"].values()):
+    for part in (data, data["technology"], data["array"], data["dram"], *data["memories"], *data["buffers"].values()):
         for key, default in OPTIONAL.items():
             if part is not None and part.get(key, default) == default:
                 part.pop(key, None)

@@ -23,6 +23,7 @@ MATMUL_BITS = 8
 PSUM_BITS_KEY = "workload.psum.bits"
 PSUM_FIX = "bits 2..15 are APSQ with group_size 1..16; bits 16..64 are a plain accumulator"
 PSUM_GROUP_SIZE_KEY = "workload.psum.group_size"
+ZEROS_KEY = "workload.zeros"
 
 
 def load_trace(path_or_name: str | Path) -> Trace:
@@ -61,15 +62,25 @@ def with_psum(trace: Trace, scheme: PsumScheme) -> Trace:
     return replace(trace, phases=tuple(phases))
 
 
+def with_zeros(trace: Trace, share: float) -> Trace:
+    """The same trace with a share of zeros, 0 to 1, in every activation."""
+    tensors = (replace(each, zeros=share) if each.kind == "activation" else each for each in trace.tensors)
+    return replace(trace, tensors=tuple(tensors))
+
+
 def workload_overrides(trace: Trace, overrides: Mapping[str, str]) -> Trace:
     """The trace with `workload.*` overrides (text values) applied.
 
-    Keys: `workload.psum.bits`, `workload.psum.group_size`. Raises UserError for an unknown key, a
-    value out of range, a group size without bits, or an override that changes nothing.
+    Keys: `workload.psum.bits`, `workload.psum.group_size`, and `workload.zeros`, the share of zeros in all
+    activations. Raises UserError for an unknown key, a value out of range, a group size without bits, or an
+    override that changes nothing.
     """
+    if ZEROS_KEY in overrides:
+        trace = with_zeros(trace, _share(overrides[ZEROS_KEY]))
+        overrides = {key: value for key, value in overrides.items() if key != ZEROS_KEY}
     if not overrides:
         return trace
-    known = (PSUM_BITS_KEY, PSUM_GROUP_SIZE_KEY)
+    known = (PSUM_BITS_KEY, PSUM_GROUP_SIZE_KEY, ZEROS_KEY)
     faults = [
         Fault("override", 0, 0, key, "unknown key", did_you_mean(key, known)) for key in overrides if key not in known
     ]
@@ -94,6 +105,12 @@ def workload_overrides(trace: Trace, overrides: Mapping[str, str]) -> Trace:
         fix = "leave the override out, or use a trace that has a matmul or conv"
         raise user_error("override", PSUM_BITS_KEY, f"trace {trace.name!r} has no matmul or conv", fix)
     return changed
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,6}", text) or float(text) > 1:
+        raise user_error("override", ZEROS_KEY, repr(text[:40]), "give a share from 0 to 1, like 0.4")
+    return float(text)
 
 
 def _psum_scheme(overrides: Mapping[str, str]) -> PsumScheme:

@@ -30,7 +30,8 @@ class Tensor:
 
     `view_of` names the tensor that this one is a part of (one token's row, one third of a fused
     QKV output); such a view has no storage of its own. `quant` says how a compressed tensor is stored
-    in its `bits`, `codebook` how a weight is stored as codebooks (`bits` is the width of their values).
+    in its `bits`, `codebook` how a weight is stored as codebooks (`bits` is the width of their values). `zeros` is
+    the share of an activation's values that are zero, 0 to 1, where it is known.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Tensor:
     view_of: str | None = None
     quant: QuantScheme | None = None
     codebook: CodebookScheme | None = None
+    zeros: float = 0.0
 
     @property
     def elements(self) -> int:

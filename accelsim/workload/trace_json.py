@@ -154,7 +154,7 @@ def _tensor(tensor: Tensor) -> dict[str, object]:
     fields: dict[str, object] = {"id": tensor.id, "kind": tensor.kind, "shape": tensor.shape, "bits": tensor.bits}
     quant = None if tensor.quant is None else asdict(tensor.quant)
     codebook = None if tensor.codebook is None else tensor.codebook.to_dict()
-    optional = {"view_of": tensor.view_of, "quant": quant, "codebook": codebook}
+    optional = {"view_of": tensor.view_of, "quant": quant, "codebook": codebook, "zeros": tensor.zeros or None}
     return fields | {key: value for key, value in optional.items() if value is not None}
 
 

@@ -103,11 +103,12 @@ class TensorModel(_Model):
     view_of: Text | None = None
     quant: QuantModel | None = None
     codebook: CodebookModel | None = None
+    zeros: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
 
     def build(self) -> Tensor:
         quant = None if self.quant is None else self.quant.build()
         codebook = None if self.codebook is None else self.codebook.build()
-        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, quant, codebook)
+        return Tensor(self.id, self.kind, tuple(self.shape), self.bits, self.view_of, quant, codebook, self.zeros)
 
 
 class MatmulDimsModel(_Model):

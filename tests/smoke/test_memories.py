@@ -69,14 +69,14 @@ def test_the_same_op_in_a_unified_scratchpad(tmp_path: object) -> None:
     assert (short.resource, short.bound, short.demand) == ("scratchpad", 2 * 8192, 64 * 8 * 32 + 2 * 8 * (512 + 64))
 
 
-def test_bytes_lost_between_two_memories_are_seen(shared: Report) -> None:
+def test_values_lost_between_two_memories_are_seen(shared: Report) -> None:
     for block, operand, action in (
         ("l2", "ifmap", "read"),
         ("weight_buffer", "weight", "write"),
         ("l2", "ofmap", "read"),
     ):
         at = next(i for i, r in enumerate(shared.rows) if (r.block, r.operand, r.action) == (block, operand, action))
-        row = dataclasses.replace(shared.rows[at], bits_useful=shared.rows[at].bits_useful - 8)
+        row = dataclasses.replace(shared.rows[at], values=shared.rows[at].values - 1)
         broken = dataclasses.replace(shared, rows=(*shared.rows[:at], row, *shared.rows[at + 1 :]))
         with pytest.raises(BrokenInvariant):
             check(broken)

@@ -28,6 +28,7 @@ from accelsim.spec.cross_checks import RULES
 from accelsim.spec.offload_checks import OFFLOAD_RULES
 from accelsim.spec.stack_checks import STACK_RULES
 from accelsim.spec.yaml_scalars import plain_scalar
+from accelsim.spec.zero_checks import ZERO_RULES
 
 SHIPPED = (
     "apsq_edge_is", "apsq_edge_lpddr5", "apsq_edge_os", "apsq_edge_ws", "apsq_llm_ws", "apsq_variant_h",
@@ -250,8 +251,9 @@ def test_an_impossible_combination_is_one_fault(overrides: list[str], name: str,
 
 def test_every_rule_has_a_case() -> None:
     # Two of a pe_grid are in test_pe_grid_spec.py, three in test_registers_spec.py, the search's in test_map.py.
-    # Those of stacked memory, units and chips are in test_stack_spec.py, the strided DMA's in test_strided_dma.py.
-    assert len(RULES) == len(CLASHES) + 7 + len(STACK_RULES) + len(OFFLOAD_RULES)
+    # Those of stacked memory, units and chips are in test_stack_spec.py, the strided DMA's in test_strided_dma.py,
+    # those of zeros in test_zeros.py.
+    assert len(RULES) == len(CLASHES) + 7 + len(STACK_RULES) + len(OFFLOAD_RULES) + len(ZERO_RULES)
 
 
 def test_the_good_spec_is_good(tmp_path: Path) -> None:

@@ -91,8 +91,3 @@ def test_what_does_not_fit(machine: Machine) -> None:
         count_passes(conv, Passes(64, 1, 13, 16, 4, 2, 4), machine)
     with pytest.raises(ValueError, match="weight_registers of 224"):
         count_passes(conv, Passes(64, 1, 13, 24, 4, 1, 4), machine)
-
-
-def test_run_lengths() -> None:
-    assert eyeriss.compressed(0.0) == 1.0
-    assert eyeriss.compressed(0.75) == pytest.approx(0.25 * 64 / 3 / 16)

@@ -8,20 +8,26 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from accelsim import load_trace, simulate
 from accelsim.cli.app import cli
 from accelsim.hardware.machine import build_machine
+from accelsim.mapping import command_tiles
+from accelsim.mapping.command_nest import commands_of, map_commands
 from accelsim.mapping.commands import DIMS, Dim, time_commands
 from accelsim.mapping.loop_text import mapping_of
+from accelsim.mapping.lower import MacWork, lower
 from accelsim.mapping.mapping_file import check_mapping
-from accelsim.mapping.problem import conv_problem, matmul_problem
+from accelsim.mapping.nest import Mapping
+from accelsim.mapping.problem import Problem, conv_problem, matmul_problem
 from accelsim.mapping.traffic import mac_flows
-from accelsim.offload import commands_of, time_mac_commands
+from accelsim.offload import run_commands
 from accelsim.schemes import PsumScheme
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Measurement
-from accelsim.validate.silicon import gemmini, gemmini_tiler, tables
+from accelsim.validate.silicon import gemmini, tables
 from accelsim.validate.silicon.gemmini_fit import fitted
 from accelsim.validate.silicon.gemmini_text import conv_commands, matmul_commands
+from accelsim.validate.silicon.tables import Line
 from accelsim.validate.statistics import Summary, failures, summaries
 from accelsim.workload import ConvDims, MatmulDims
 
@@ -95,11 +101,11 @@ def test_the_tiler_is_gemmini_s() -> None:
         extents: dict[Dim, int] = {dim: int(row[dim.upper()]) for dim in DIMS}
         theirs = dict(zip("rspqckn", map(int, row["default_tile_R_S_P_Q_C_K_N"].split("_")), strict=True))
         if row["op"] == "conv":
-            ours = gemmini_tiler.default_commands(extents, int(row["stride"]), machine).tile
+            ours = command_tiles.default_commands(extents, int(row["stride"]), machine).tile
             assert [ours[dim] for dim in "nrsck"] == [theirs[dim] for dim in "nrsck"], row  # type: ignore[index]
             assert sorted((ours["p"], ours["q"])) == sorted((theirs["p"], theirs["q"])), row
         else:
-            ours = gemmini_tiler.matmul_commands(extents["p"], extents["k"], extents["c"], machine).tile
+            ours = command_tiles.matmul_commands(extents["p"], extents["k"], extents["c"], machine).tile
             assert all(ours[dim] == min(theirs[dim], extents[dim]) for dim in ("p", "k", "c")), row
 
 
@@ -133,11 +139,58 @@ def test_a_command_runs_its_own_folds(line: str) -> None:
     machine = gemmini.machine_of(16)
     problem = matmul_problem(MatmulDims(1, 1, 16, 16, 16), 8, 8, 8, PsumScheme(32))
     mapping = mapping_of(f"L3[WIO] - L2[WI] - L1[O] - L0[W] {line}", problem, machine)
-    timing = time_mac_commands(problem, mapping, mac_flows(problem, mapping, machine, "weight"), machine)
+    _, timing = run_commands(problem, mapping, mac_flows(problem, mapping, machine, "weight"), machine)
     assert timing.compute_cycles == 16 + 1 + 16 + 16 - 2 + 16  # pixels, a gap, skew and the weights' way in
     assert timing.lane_macs == problem.macs
     assert all(use.busy_fs <= timing.makespan_fs for use in timing.resources)
     assert all(femtoseconds >= 0 for _, femtoseconds in timing.stalls)
+
+
+def test_a_simulated_layer_is_the_one_validated() -> None:
+    """Layers of the networks as `simulate` maps them by itself: tiles, and so the time, of the machine's software."""
+    machine = build_machine(load_arch("validation/gemmini_256k"))
+    for row in tables.lines("gemmini_networks")[::5]:
+        problem = _problem_of(row)
+        mapping = map_commands(problem, machine, "placed")
+        assert isinstance(mapping, Mapping)
+        assert check_mapping(problem, mapping, machine) is None
+        batch = commands_of(problem, mapping, machine)
+        own = time_commands(gemmini._own_tiles(row, machine), machine)
+        assert batch.count == 1
+        assert time_commands(batch.commands, machine).cycles == pytest.approx(own.cycles, rel=1e-9)
+        better = map_commands(problem, machine, "searched")
+        assert isinstance(better, Mapping)
+        assert time_commands(commands_of(problem, better, machine).commands, machine).cycles <= own.cycles
+
+
+def _problem_of(row: Line) -> Problem:
+    n, c, k, p, q, r, s, stride = (int(row[key]) for key in ("N", "C", "K", "P", "Q", "R", "S", "stride"))
+    if row["op"] != "conv":
+        return matmul_problem(MatmulDims(1, 1, p, c, k), 8, 8, 8, PsumScheme(32))
+    dims = ConvDims(n, 1, c, k, (p - 1) * stride + r, (q - 1) * stride + s, r, s, (stride, stride), (0, 0))
+    return conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
+
+
+@pytest.mark.parametrize("workload", ["matmul:3x512x768x300", "resnet_50"])
+def test_time_and_energy_are_of_the_same_bytes(workload: str) -> None:
+    """What misses the cache by the time's account is what the DRAM is charged for; the scratchpad takes every load."""
+    arch = load_arch("validation/gemmini_256k")
+    machine, trace = build_machine(arch), load_trace(workload)
+    report = simulate(arch, trace)
+    for op in trace.phases[0].ops:
+        work = lower(op, trace.tensor_by_id(), machine)
+        if not isinstance(work, MacWork):
+            continue
+        mapping = map_commands(work.problem, machine, "placed")
+        assert isinstance(mapping, Mapping)
+        batch = commands_of(work.problem, mapping, machine)
+        time = time_commands(batch.commands, machine)
+        read = {row.operand: row for row in report.rows if (row.op, row.block, row.action) == (op.name, "dram", "read")}
+        for operand in ("ifmap", "weight"):
+            assert read[operand].bits_moved == batch.count * time.missed_bits[operand]
+            assert read[operand].values == batch.count * time.loaded_values[operand]
+        (row,) = (row for row in report.ops if row.name == op.name)
+        assert row.cycles >= batch.count * time.cycles - 1
 
 
 @pytest.mark.parametrize("size", gemmini.SIZES)
@@ -152,7 +205,7 @@ def test_every_given_conv_is_a_mapping(size: int) -> None:
         problem = conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
         mapping = mapping_of(row["mapping"], problem, machine)
         assert check_mapping(problem, mapping, machine) is None
-        ours, theirs = commands_of(problem, mapping, machine), conv_commands(row["mapping"], stride)
+        ours, theirs = commands_of(problem, mapping, machine).commands, conv_commands(row["mapping"], stride)
         assert time_commands(ours, machine) == time_commands(theirs, machine)
         same += 1
     assert same > 40

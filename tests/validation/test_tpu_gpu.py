@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from accelsim import load_arch, load_trace, simulate
 from accelsim.validate.measured import Measurement
-from accelsim.validate.silicon import gpu, tpu
+from accelsim.validate.silicon import gpu, tables, tpu
 from accelsim.validate.statistics import Summary, failures, summaries
 
 
@@ -22,7 +25,8 @@ def found(measurements: tuple[Measurement, ...]) -> dict[str, Summary]:
 def test_no_error_has_grown(measurements: tuple[Measurement, ...]) -> None:
     for each in measurements:
         assert list(failures(list(summaries(each.runs)), each.limits)) == []
-        assert {limit.subset for limit in each.limits} == {run.subset for run in each.runs}
+        bounded = {limit.subset for limit in each.limits}
+        assert bounded == {run.subset for run in each.runs} - {"A100 die"}  # of whose area 5 % are explained
 
 
 def test_aims(found: dict[str, Summary]) -> None:
@@ -45,6 +49,26 @@ def test_the_efficiency_is_the_one_fitted(measurements: tuple[Measurement, ...])
     assert measurements[1].constants == ()
     fitted = [run for run in measurements[0].runs if run.fitted]
     assert len(fitted) == 41 < sum(run.subset.startswith("M") for run in measurements[0].runs) / 5
+
+
+@pytest.mark.parametrize(
+    ("arch", "rows", "most_pct"),
+    [
+        ("a100", [row for row in tables.lines("gpu_ops") if (row["device"], row["op"]) == ("A100", "matmul")], 4.0),
+        ("mi210", [row for row in tables.lines("gpu_ops") if (row["device"], row["op"]) == ("MI210", "matmul")], 18.0),
+        ("tpu_v6e", tables.lines("tpu_v6e_gemm")[::9], 10.0),
+    ],
+)
+def test_simulated_matmuls_are_as_near(arch: str, rows: list[tables.Line], most_pct: float) -> None:
+    """What `simulate` maps by itself on these specs takes what the kernels that are validated take."""
+    spec, errors = load_arch(f"validation/{arch}"), []
+    for row in rows:
+        trace = load_trace(f"matmul:{row['M']}x{row['K']}x{row['N']}")
+        wide = replace(trace, tensors=tuple(replace(tensor, bits=16) for tensor in trace.tensors))
+        measured_us = float(row["latency_us"]) if "latency_us" in row else float(row["latency_ns"]) / 1e3
+        errors.append(abs(simulate(spec, wide).totals.latency_s * 1e6 / measured_us - 1))
+    assert len(errors) >= 10
+    assert 100 * sum(errors) / len(errors) < most_pct
 
 
 def test_kernels_of_the_layer() -> None:

@@ -123,7 +123,7 @@ def _once_pj(t):
     for level in range(t.levels[2]):
         both = t.read_pj[2, level] + t.write_pj[2, level]
         best = min(best, _per_value(t.per_word[2, level]) * both)
-    return t.fixed_pj + t.values[2] * (best + t.bits[2] * t.dram_pj_per_bit)
+    return t.fixed_pj + t.values[2] * (best + t.bits[2] / t.bits_of[2] * t.dram_pj_per_bit)
 
 
 @no_type_check
@@ -240,7 +240,7 @@ def bound_of(t, w, base_pj, times, steps):
     for x in range(3):
         if x == 2:
             again = 0.0 if t.bypass else times[x] - 1.0
-            bits += t.values[x] * (t.bits[x] + 2 * again * t.bits[3])
+            bits += t.values[x] * (t.bits[x] / t.bits_of[x] + 2 * again * t.bits[3])
             energy += w.prices[x, 1] * t.values[x] * again
         else:
             bits += t.values[x] * times[x] * (t.bits[x] / t.bits_of[x])

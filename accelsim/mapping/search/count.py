@@ -185,7 +185,7 @@ def _sum_output(t, p, kinds, work, out):
         values, number, visits = work.values[i], work.tiles[i], work.visits[i]
         largest, most = max(largest, values), max(most, visits)
         tiles += number
-        burst += number * _ceil(values * t.bits[2], t.burst_bits)
+        burst += number * _ceil(values * t.bits[2], t.bits_of[2] * t.burst_bits)
         psum_burst += number * (visits - 1) * _ceil(values * t.bits[3], t.burst_bits)
         again += number * (visits - 1) * values
         if visits > 1:

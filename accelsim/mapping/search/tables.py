@@ -86,8 +86,8 @@ def _memories(problem: Problem, machine: Machine) -> dict[str, object]:
         "bias_per_word": [_per_word(sram, problem.bias_bits) for sram in chains[1]],
         "read_pj": _grid(chains, lambda sram, _: sram.actions["read"].energy_pj.value),
         "write_pj": _grid(chains, lambda sram, _: sram.actions["write"].energy_pj.value),
-        "bits": [*(width.numerator for width in widths), problem.psum.bits],
-        "bits_of": [width.denominator for width in widths],
+        "bits": [*(width.numerator for width in problem.dram_bits.values()), problem.psum.bits],
+        "bits_of": [width.denominator for width in problem.dram_bits.values()],
     }
 
 

@@ -3,7 +3,7 @@
     explicit mappings  DOSA's loops on arrays of 4 to 64, memories oversized; three constants fitted on every tenth
                        16 x 16 row (`gemmini_fit`), all other rows and sizes predicted
     networks           DOSA's loops, and the tiles of Gemmini's own software, in 256 + 64 KiB
-    MoCA               tiles by `gemmini_tiler`, padding skipped as the machine does
+    MoCA               tiles by `command_tiles`, padding skipped as the machine does
 
 Rooflines: max(MACs / PEs, DRAM bytes of the loops / 8) for mappings, MACs / PEs for networks,
 max(MACs / PEs, weights / 16) for MoCA.
@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from accelsim.hardware.machine import Machine, build_machine
+from accelsim.hardware.sram import OperandName
+from accelsim.mapping import command_tiles
 from accelsim.mapping.commands import DIMS, Commands, Dim, time_commands
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Constant, Limit, MeasuredRun, Measurement
-from accelsim.validate.silicon import gemmini_tiler, tables
+from accelsim.validate.silicon import tables
 from accelsim.validate.silicon.gemmini_fit import EVERY
-from accelsim.validate.silicon.gemmini_text import conv_commands, matmul_commands, read
+from accelsim.validate.silicon.gemmini_text import conv_commands, matmul_commands
 from accelsim.validate.silicon.tables import Line
 
 SIZES = (4, 8, 16, 32, 64)
@@ -93,26 +95,28 @@ def _mapping_runs() -> Iterator[MeasuredRun]:
     for size in SIZES:
         machine = machine_of(size)
         for at, row in enumerate(_rows(size)):
-            time = time_commands(_as_run(row), machine)
+            layer = _as_run(row)
+            time = time_commands(layer, machine)
             measured = float(row["rtl_cycles"])
             yield MeasuredRun(
                 f"{size}x{size} mappings", f"{row['id']}: {row['op']} {row['mapping']}", "cycles", "cycles", measured,
-                time.cycles, _mapping_roofline(row, size), time.bound, size == 16 and at % EVERY == 0,
+                time.cycles, _mapping_roofline(layer, size), time.bound, size == 16 and at % EVERY == 0,
                 _cause(row, time.cycles / measured),
             )  # fmt: skip
 
 
-def _mapping_roofline(row: Line, size: int) -> float:
-    """max(MACs / PEs, DRAM bytes / 8): inputs and weights as often as the loops change them, outputs once."""
-    _, _, loops = read(row["mapping"])
-    total = math.prod(int(row[dim]) for dim in "NKPQ")
-    for relevant, column in (("ncpqrs", "tile_input_B"), ("ckrs", "tile_weight_B")):
+def _mapping_roofline(layer: Commands, size: int) -> float:
+    """max(MACs / PEs, DRAM bytes / 8) of the layer as it ran: inputs and weights as often as the loops change them,
+    outputs once."""
+    total = layer.values("output", layer.extents)
+    reads: tuple[tuple[OperandName, str], ...] = (("ifmap", "ncpqrs"), ("weight", "ckrs"))
+    for operand, relevant in reads:
         times = 1
-        for dim, trips in reversed(loops):
+        for dim, trips in reversed(layer.loops):
             if times > 1 or dim in relevant:
                 times *= trips
-        total += times * int(row[column])
-    return max(int(row["macs"]) / size**2, total / 8)
+        total += times * layer.values(operand, layer.tile)
+    return max(math.prod(layer.extents.values()) / size**2, total / 8)
 
 
 def _cause(row: Line, ratio: float) -> str:
@@ -131,7 +135,7 @@ def _network_runs() -> Iterator[MeasuredRun]:
         layer = tuple(row[key] for key in ("op", "C", "K", "N", "P", "Q", "R", "S", "stride"))
         own = _own_tiles(row, machine)
         if layer not in searched:
-            searched[layer] = gemmini_tiler.best_commands(own, machine)
+            searched[layer] = command_tiles.best_commands(own, machine)
         compute = int(row["macs"]) / machine.array.macs_per_cycle
         for subset, column, commands in (
             (GIVEN, "rtl_cycles_given_mapping", _as_run(row)),
@@ -148,8 +152,8 @@ def _network_runs() -> Iterator[MeasuredRun]:
 def _own_tiles(row: Line, machine: Machine) -> Commands:
     extents: dict[Dim, int] = {dim: int(row[dim.upper()]) for dim in DIMS}
     if row["op"] == "conv":
-        return gemmini_tiler.default_commands(extents, int(row["stride"]), machine)
-    return gemmini_tiler.matmul_commands(extents["p"], extents["k"], extents["c"], machine)
+        return command_tiles.default_commands(extents, int(row["stride"]), machine)
+    return command_tiles.matmul_commands(extents["p"], extents["k"], extents["c"], machine)
 
 
 def _moca_runs() -> Iterator[MeasuredRun]:
@@ -168,8 +172,8 @@ def _moca_layer(row: Line, machine: Machine) -> Commands:
     """A layer of one tap runs as a matmul of its pixels, any other as a conv."""
     if not row["kernel"] or int(float(row["kernel"])) == 1:
         rows, columns, reduction = (int(float(row[key])) for key in ("gemm_I", "gemm_J", "gemm_K"))
-        return gemmini_tiler.matmul_commands(rows, columns, reduction, machine)
+        return command_tiles.matmul_commands(rows, columns, reduction, machine)
     c, k, out, taps, stride = (int(float(row[key])) for key in ("in_ch", "out_ch", "out_dim", "kernel", "stride"))
     extents: dict[Dim, int] = {"n": 1, "c": c, "k": k, "p": out, "q": out, "r": taps, "s": taps}
     share = float(row["macs_excluding_padding"]) / (c * k * out**2 * taps**2)
-    return replace(gemmini_tiler.default_commands(extents, stride, machine), unpadded_share=share)
+    return replace(command_tiles.default_commands(extents, stride, machine), unpadded_share=share)

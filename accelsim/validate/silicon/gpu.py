@@ -53,7 +53,6 @@ MULTIPLIERS_ONLY = "multipliers and lanes alone: no register files, schedulers, 
 SCALED_SRAM = "CACTI's 22 nm scaled as logic, which flatters SRAM, without tags and crossbar"
 
 LIMITS = (
-    Limit("A100 die", "area", 94.5),
     Limit("A100 matmul", "latency", 3.5, 0.99, 8.0),
     Limit("A100 softmax", "latency", 26.0),
     Limit("A100 layernorm", "latency", 10.7),

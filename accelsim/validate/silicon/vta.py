@@ -41,7 +41,7 @@ def measurement() -> Measurement:
     on = f"one conv2d in {SHARE} of {JULY} and {BATCHED}"
     constants = (
         Constant("strided_dma.run_ns", dma.run_fs / 1e6, "ns", on),
-        Constant("array.output_cycles", array.output_cycles, "cycles", on),
+        Constant("array.output_cycles (3 at least: shift, two clips)", array.output_cycles, "cycles", on),
         Constant(
             "array.output_cycles, 9 and 10 August", SLOW_OUTPUT_CYCLES, "cycles", f"one conv2d in {SHARE} of {AUGUST}"
         ),

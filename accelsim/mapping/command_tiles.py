@@ -1,4 +1,5 @@
-"""The tiles of Gemmini's own software (gemmini.h), which fill half of each memory.
+"""Tiles of a host's commands: those of Gemmini's own software (gemmini.h), which fill half of each memory, and better
+ones by `time_commands`.
 
 `tiled_conv_auto` shrinks the largest dim until all fits, then grows what still can. `tiled_matmul_auto` begins with a
 square of outputs that fills half of half of the accumulators, and grows columns, rows and reduction in turn.
@@ -14,7 +15,6 @@ from accelsim.hardware.systolic import Systolic
 from accelsim.mapping.commands import Commands, Dim, time_commands
 
 ORDER: tuple[Dim, ...] = ("n", "p", "q", "k", "r", "s", "c")
-LOOPS: tuple[Dim, ...] = ("n", "p", "q", "k", "r", "s", "c")
 CHANNELS = ("k", "c")
 GROWING: tuple[Dim, ...] = ("k", "p", "c")
 
@@ -26,7 +26,7 @@ def default_commands(extents: dict[Dim, int], stride: int, machine: Machine) -> 
         raise ValueError(f"{machine.name} is no systolic array")
     dim = array.rows
     tile = dict(extents)
-    while not _fits(tile, stride, machine, dim):
+    while not _fits(tile, stride, machine, dim) and max(tile.values()) > 1:
         # Columns of up to one array are kept while there are rows to give, for they fill the array.
         free = [d for d in ORDER if not (d == "q" and tile["q"] <= dim and tile["p"] > 1)]
         largest = max(free, key=lambda d: tile[d])
@@ -53,14 +53,14 @@ def matmul_commands(rows: int, columns: int, reduction: int, machine: Machine) -
     dim = array.rows
     whole: dict[Dim, int] = {"p": -(-rows // dim), "k": -(-columns // dim), "c": -(-reduction // dim)}
     scratchpad, accumulators = (
-        machine.ifmap_buffer.capacity_bits // (8 * dim * dim),
+        machine.ifmap_buffer.capacity_bits // (array.operand_bits * dim * dim),
         machine.psum_buffer.capacity_bits // (array.accumulator_bits * dim * dim),
     )
-    side = math.isqrt(accumulators // 2)
+    side = max(1, math.isqrt(accumulators // 2))
     blocks: dict[Dim, int] = {
         "p": min(whole["p"], side),
         "k": min(whole["k"], side),
-        "c": min(whole["c"], scratchpad // 4 // side),
+        "c": min(whole["c"], max(1, scratchpad // 4 // side)),
     }
     grown = True
     while grown:
@@ -78,7 +78,7 @@ def matmul_commands(rows: int, columns: int, reduction: int, machine: Machine) -
 
 
 def best_commands(start: Commands, machine: Machine) -> Commands:
-    """Tiles that our model finds faster, from those of `start` on: a dim of the tile is halved, doubled, or changed by
+    """Tiles that the model finds faster, from those of `start` on: a dim of the tile is halved, doubled, or changed by
     an array's width, one at a time, as long as it still fits the way that Gemmini's software counts it."""
     dim = machine.array.outputs_per_cycle
     best, least = start, time_commands(start, machine).cycles
@@ -93,7 +93,7 @@ def best_commands(start: Commands, machine: Machine) -> Commands:
                 if not _fits(tile, start.stride, machine, dim):
                     continue
                 trial = commands_of(dict(start.extents), tile, start.stride)
-                trial = replace(trial, conv=start.conv, unpadded_share=start.unpadded_share)
+                trial = replace(trial, conv=start.conv, unpadded_share=start.unpadded_share, bits=start.bits)
                 cycles = time_commands(trial, machine).cycles
                 if cycles < least:
                     best, least, better = trial, cycles, True
@@ -101,8 +101,8 @@ def best_commands(start: Commands, machine: Machine) -> Commands:
 
 
 def commands_of(extents: dict[Dim, int], tile: dict[Dim, int], stride: int) -> Commands:
-    """A conv in given tiles, in the software's order of loops."""
-    trips = ((dim, -(-extents[dim] // tile[dim])) for dim in LOOPS)
+    """A conv in given tiles, in the software's order of loops, reductions innermost."""
+    trips = ((dim, -(-extents[dim] // tile[dim])) for dim in ORDER)
     return Commands(extents, tile, tuple((dim, count) for dim, count in trips if count > 1), stride, conv=True)
 
 
@@ -112,6 +112,6 @@ def _fits(tile: dict[Dim, int], stride: int, machine: Machine, dim: int) -> bool
     inputs = -(-tile["c"] // dim) * tile["n"] * height * width
     weights = -(-tile["k"] // dim) * tile["r"] * tile["s"] * tile["c"]
     outputs = -(-tile["k"] // dim) * tile["n"] * tile["p"] * tile["q"]
-    scratchpad_rows = machine.ifmap_buffer.capacity_bits // (8 * dim)
+    scratchpad_rows = machine.ifmap_buffer.capacity_bits // (machine.array.operand_bits * dim)
     accumulator_rows = machine.psum_buffer.capacity_bits // (machine.array.accumulator_bits * dim)
     return inputs + weights <= scratchpad_rows // 2 and outputs <= accumulator_rows // 2
