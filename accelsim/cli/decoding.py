@@ -69,8 +69,8 @@ your own, *.template.json.gz, written by `accelsim trace --template`."""
 @click.option("--rotation/--no-rotation", default=False, help="Rotate the inputs of the target's down projections.")
 @click.option("--draft-codebooks/--no-draft-codebooks", default=False, help="Two bits a weight in the draft's layers.")
 @click.option(
-    "--issue", type=click.Choice(("out-of-order", "in-order")), default="out-of-order", show_default=True,
-    help="Whether a queue may run ahead of the others.",
+    "--issue", type=click.Choice(("out-of-order", "pipelined", "in-order")), default="out-of-order",
+    show_default=True, help="Whether queues may run ahead of each other; pipelined: in order, loads moved up.",
 )  # fmt: skip
 @click.option(
     "--interleave", type=click.Choice(("proportional", "verify_first", "draft_first")), default="proportional",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from accelsim.schemes import CodebookScheme
 from accelsim.workload.compress import with_codebooks, with_rotations
-from accelsim.workload.last_token import last_token_only
+from accelsim.workload.last_token import last_token_only, without_head
 from accelsim.workload.template import Binding, TraceTemplate
 from accelsim.workload.trace import PhaseKind, Trace
 
@@ -29,12 +29,15 @@ class LanguageModel:
     def name(self) -> str:
         return self.template.name
 
-    def trace(self, kind: PhaseKind, tokens: int, context: int) -> Trace:
-        """One pass over `tokens` new tokens behind `context` earlier ones; of a prefill, only the last one's logits."""
+    def trace(self, kind: PhaseKind, tokens: int, context: int, whole: bool = True) -> Trace:
+        """One pass over `tokens` new tokens behind `context` earlier ones.
+
+        Of a prefill only the last one's logits, and none where more of the prompt follows (not `whole`).
+        """
         binding = Binding(tokens, context, self.weight_bits, self.activation_bits, self.kv_bits)
         trace = self.template.bind(kind, binding)
         if kind == "prefill":
-            trace = last_token_only(trace)
+            trace = last_token_only(trace) if whole else without_head(trace)
         if self.codebook is not None:
             trace = with_codebooks(trace, self.codebook)
         return with_rotations(trace) if self.rotation else trace

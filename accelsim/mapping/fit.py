@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.count import tiling
 from accelsim.mapping.nest import Mapping, Store
@@ -16,14 +18,21 @@ def demands(problem: Problem, mapping: Mapping, machine: Machine) -> dict[str, i
     A tile takes whole port words, a double-buffered one twice; operands that share a memory add up.
     An output's slot holds its live partial sums and later its ofmap (see `tile_bits`).
     """
-    stores = psum_stores(problem, mapping.array_loops("output"))
     needed = {memory.name: 0 for memory in machine.memories}
-    for node in mapping.nodes:
-        if isinstance(node, Store) and node.level in needed:
-            largest = tiling(problem, node.operand, mapping.loops_above(node.operand, node.level)).largest
-            bits = tile_bits(problem, machine.memory(node.level), node.operand, largest, stores)
-            needed[node.level] += 2 * bits if node.double_buffered else bits
+    for node, bits in stored_tiles(problem, mapping, machine):
+        needed[node.level] += bits
     return needed
+
+
+def stored_tiles(problem: Problem, mapping: Mapping, machine: Machine) -> Iterator[tuple[Store, int]]:
+    """Each tile that the mapping has in a memory, with its bits there: twice where it is double buffered."""
+    stores = psum_stores(problem, mapping.array_loops("output"))
+    memories = {memory.name: memory for memory in machine.memories}
+    for node in mapping.nodes:
+        if isinstance(node, Store) and node.level in memories:
+            largest = tiling(problem, node.operand, mapping.loops_above(node.operand, node.level)).largest
+            bits = tile_bits(problem, memories[node.level], node.operand, largest, stores)
+            yield node, 2 * bits if node.double_buffered else bits
 
 
 def misfit(problem: Problem, mapping: Mapping, machine: Machine) -> Infeasible | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accelsim.hardware.machine import Machine
-from accelsim.hardware.sram import Sram
+from accelsim.hardware.sram import OperandName, Sram
 from accelsim.mapping.arrays import distinct_rows
 from accelsim.mapping.placement import transfer_bits
 from accelsim.mapping.vector import VectorProblem, VectorWork
@@ -123,12 +123,22 @@ def _units(
 
 def slot_bits(problem: VectorProblem, machine: Machine, memory: Sram) -> int:
     """Bits of a memory, in whole port words, that an op's chunks take up: two slots each way."""
+    return sum(bits for operand, bits in _slots(problem, machine, memory) if operand in memory.holds)
+
+
+def slots(problem: VectorProblem, machine: Machine) -> dict[OperandName, int]:
+    """The same of an op's inputs and of its result, each in the outermost memory that it passes."""
+    chains: tuple[OperandName, ...] = ("ifmap", "output")
+    return {operand: dict(_slots(problem, machine, machine.chain(operand)[0]))[operand] for operand in chains}
+
+
+def _slots(problem: VectorProblem, machine: Machine, memory: Sram) -> tuple[tuple[OperandName, int], ...]:
     chunks = _chunks(problem, machine)
-    taken = 0
-    for operand, bits in (("ifmap", problem.input_bits), ("output", problem.output_bits)):
-        if operand in memory.holds:
-            taken += 2 * memory.accesses(-(-bits // chunks), 1) * memory.word_bits
-    return taken
+    loaded, stored = (
+        2 * memory.accesses(-(-bits // chunks), 1) * memory.word_bits
+        for bits in (problem.input_bits, problem.output_bits)
+    )
+    return ("ifmap", loaded), ("output", stored)
 
 
 def _chunks(problem: VectorProblem, machine: Machine) -> int:

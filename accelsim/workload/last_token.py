@@ -1,4 +1,4 @@
-"""A prefill as generation runs it: logits of the last token alone."""
+"""A prefill as generation runs it: logits of the last token alone, or of none in all parts of a prompt but the last."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def last_token_only(trace: Trace) -> Trace:
     layers and the norm behind them handle all tokens. A trace whose last matmul is in a layer stays as it is.
     """
     (phase,) = trace.phases
-    matmuls = [place for place, op in enumerate(phase.ops) if isinstance(op.dims, MatmulDims)]
-    if not matmuls or IN_LAYERS in phase.ops[matmuls[-1]].name:
+    head = _head(phase)
+    if head is None:
         return trace
-    before, behind = phase.ops[: matmuls[-1]], phase.ops[matmuls[-1] :]
+    before, behind = phase.ops[:head], phase.ops[head:]
     read = trace.tensor_by_id()[behind[0].inputs[0]]
     last = replace(read, id=f"{read.id}:last", shape=(phase.batch, read.shape[-1]), view_of=read.view_of or read.id)
     ops = [_one_token(op, phase) for op in behind]
@@ -26,6 +26,18 @@ def last_token_only(trace: Trace) -> Trace:
     made = {name for op in ops for name in op.outputs}
     tensors = [replace(t, shape=(phase.batch, t.shape[-1])) if t.id in made else t for t in trace.tensors]
     return replace(trace, tensors=(*tensors, last), phases=(replace(phase, ops=(*before, *ops)),))
+
+
+def without_head(trace: Trace) -> Trace:
+    """The same prefill up to its head, as for a part of a prompt that more follows."""
+    (phase,) = trace.phases
+    return replace(trace, phases=(replace(phase, ops=phase.ops[: _head(phase)]),))
+
+
+def _head(phase: Phase) -> int | None:
+    """The place of the last matmul, None where that is in a layer."""
+    matmuls = [place for place, op in enumerate(phase.ops) if isinstance(op.dims, MatmulDims)]
+    return None if not matmuls or IN_LAYERS in phase.ops[matmuls[-1]].name else matmuls[-1]
 
 
 def _one_token(op: Op, phase: Phase) -> Op:

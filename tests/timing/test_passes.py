@@ -17,7 +17,6 @@ from accelsim.decoding.passes.stores import Port, Stores, build_stores
 from accelsim.decoding.passes.work import OpCost, PassLowering, PassWork
 from accelsim.engine.engine import Timeline, run
 from accelsim.hardware.machine import build_machine
-from accelsim.outcomes import Outcomes
 from accelsim.workload.template import Binding, load_template
 from tests.reference.stepper import step_through
 
@@ -161,7 +160,7 @@ def test_bytes_are_the_simulators() -> None:
     arch = load_arch("apsq_llm_ws")
     machine = build_machine(arch)
     trace = load_template("llama_160m").bind("verify", Binding(4, 300, 4, 8, 8))
-    passed = PassLowering(machine, Outcomes(machine, arch)).of(trace, "verify")
+    passed = PassLowering(machine, arch).of(trace, "verify")
     report = simulate(arch, trace)
     moved = [row for row in report.rows if row.block == "dram" and row.action in ("read", "write")]
     streamed = [row for row in moved if row.operand not in ("ifmap", "ofmap", "psum")]

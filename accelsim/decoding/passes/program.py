@@ -15,7 +15,8 @@ KV entries depend on no activation. Out of order, a store stands in its queue be
 loads as there are slots, so that none has to wait for it; in order, where its op does.
 
 In-order issue: no instruction issues before its predecessor in program order has, a chain of tokens
-given at issue. In a run come its loads, its computation, then the op's gather and store.
+given at issue. In a run come its loads, its computation, then the op's gather and store. Pipelined is in-order
+issue of a program that a compiler has put in better order: loads stand as many runs earlier as there are slots but one.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from accelsim.decoding.passes.runs import OWNERS, Interleave, Runs, Stream, merg
 from accelsim.decoding.passes.stores import Stores
 from accelsim.program.program import Channel, Ints, Program, Queue, Resource, TokenUse
 
-Issue = Literal["out-of-order", "in-order"]
-ISSUES: tuple[Issue, ...] = ("out-of-order", "in-order")
+Issue = Literal["out-of-order", "pipelined", "in-order"]
+ISSUES: tuple[Issue, ...] = ("out-of-order", "pipelined", "in-order")
 QUEUES = ("transceiver", "compute", "reram", "dram")
 TRANSCEIVER, COMPUTE, RERAM, DRAM = range(4)
 _PARTS = (DRAM, RERAM, COMPUTE, TRANSCEIVER, DRAM)
@@ -52,8 +53,10 @@ def pass_program(streams: Sequence[Stream], stores: Stores, interleave: Interlea
     """The program of one stream, or of a draft and a verify at once."""
     runs = merged_runs(streams, stores, interleave)
     slots = stores.slots(bool(runs.dram_bits.any() and runs.reram_bits.any()))
-    places = _places(runs, slots[0] if issue == "out-of-order" else 0)
-    chained = _in_order(places) if issue == "in-order" else _NO_CHAIN
+    places, turns = _places(runs, slots[0] if issue == "out-of-order" else 0)
+    if issue == "pipelined":
+        places, turns = _pipelined(places, slots)
+    chained = _NO_CHAIN if issue == "out-of-order" else _in_order(turns)
     queues = tuple(_queue(number, places[number], runs, stores, chained) for number in range(len(QUEUES)))
     channels = [
         Channel("dram_full", "dram", "compute"), Channel("dram_free", "compute", "dram", slots[0]),
@@ -65,8 +68,8 @@ def pass_program(streams: Sequence[Stream], stores: Stores, interleave: Interlea
     return PassProgram(program, runs, tuple(place // len(_PARTS) for place in places))
 
 
-def _places(runs: Runs, behind: int) -> list[Ints]:
-    """Of each queue, the places (run x 5 + part) of its instructions in queue order.
+def _places(runs: Runs, behind: int) -> tuple[list[Ints], list[Ints]]:
+    """Of each queue, the places (run x 5 + part) of its instructions in queue order, and their turns in program order.
 
     A store stands behind so many loads that follow it in program order.
     """
@@ -81,7 +84,18 @@ def _places(runs: Runs, behind: int) -> list[Ints]:
     is_store = dram % len(_PARTS) == _STORE
     turn = np.cumsum(~is_store) + np.where(is_store, behind + 0.5, 0.0)
     found[DRAM] = dram[np.argsort(turn, kind="stable")]
-    return found
+    return found, found
+
+
+def _pipelined(places: Sequence[Ints], slots: tuple[int, int]) -> tuple[list[Ints], list[Ints]]:
+    """The same with loads that many slots but one of their store's runs earlier."""
+    sorted_places, turns = list(places), list(places)
+    for queue, count in zip((DRAM, RERAM), slots, strict=True):
+        is_load = places[queue] % len(_PARTS) != _STORE
+        turn = places[queue] - np.where(is_load, (count - 1) * len(_PARTS), 0)
+        order = np.argsort(turn, kind="stable")
+        sorted_places[queue], turns[queue] = places[queue][order], turn[order]
+    return sorted_places, turns
 
 
 @dataclass(frozen=True)
@@ -96,23 +110,23 @@ class _Chain:
 _NO_CHAIN = _Chain((), {}, {})
 
 
-def _in_order(places: Sequence[Ints]) -> _Chain:
+def _in_order(turns: Sequence[Ints]) -> _Chain:
     """Each instruction waits for a token that its predecessor, where it is in another queue, gives at issue."""
-    order = np.argsort(np.concatenate(places), kind="stable")
-    queue = np.repeat(np.arange(len(places)), [len(each) for each in places])[order]
-    index = np.concatenate([np.arange(len(each)) for each in places])[order]
+    order = np.argsort(np.concatenate(turns), kind="stable")
+    queue = np.repeat(np.arange(len(turns)), [len(each) for each in turns])[order]
+    index = np.concatenate([np.arange(len(each)) for each in turns])[order]
     channels = []
     waits: dict[int, tuple[TokenUse, ...]] = {}
     signals: dict[int, tuple[TokenUse, ...]] = {}
-    for giver in range(len(places)):
-        for taker in range(len(places)):
+    for giver in range(len(turns)):
+        for taker in range(len(turns)):
             at = np.flatnonzero((queue[:-1] == giver) & (queue[1:] == taker))
             if giver == taker or not at.size:
                 continue
             name = f"issued_{QUEUES[giver]}_{QUEUES[taker]}"
             channels.append(Channel(name, QUEUES[giver], QUEUES[taker], at_issue=True))
-            signals[giver] = (*signals.get(giver, ()), TokenUse(name, _ones(len(places[giver]), index[at])))
-            waits[taker] = (*waits.get(taker, ()), TokenUse(name, _ones(len(places[taker]), index[at + 1])))
+            signals[giver] = (*signals.get(giver, ()), TokenUse(name, _ones(len(turns[giver]), index[at])))
+            waits[taker] = (*waits.get(taker, ()), TokenUse(name, _ones(len(turns[taker]), index[at + 1])))
     return _Chain(tuple(channels), waits, signals)
 
 

@@ -1,8 +1,9 @@
 """The tables of pass costs that policies run on, filled by engine runs.
 
 Every draft step and every solo verify is run at each context. Side by side, verifies of n tokens and g
-draft steps are run at a grid of n and g and interpolated linearly between; so are contexts. What it costs to
-read a prompt rises in steps, where an activation outgrows a buffer: prompts are run until all steps are found.
+draft steps are run at a grid of n and g and interpolated linearly between; so are contexts. Prompts are read in
+chunks of a size that is best for the longest of them (or at once); what that costs rises in steps, where an
+activation outgrows a buffer or a chunk begins: prompts are run until all steps are found.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from accelsim.decoding.policies import Policy
 from accelsim.engine.engine import Timeline, run
 from accelsim.errors import user_error
 from accelsim.hardware.machine import build_machine
-from accelsim.outcomes import Outcomes
 from accelsim.program.program import Ints
 from accelsim.report.invariants import BrokenInvariant
 from accelsim.spec import ArchSpec
@@ -31,6 +31,8 @@ from accelsim.workload.trace import PhaseKind
 
 CONTEXTS = 4
 """How many a grid for given requests has, evenly apart."""
+CHUNKS = (64, 128, 256)
+"""Tokens of a part of a prompt that is not read at once."""
 
 Progress = Callable[[int, int], None]
 
@@ -46,7 +48,8 @@ class Passes:
     issue: Issue = "out-of-order"
     interleave: Interleave = "proportional"
     uncharged: tuple[str, ...] = ()
-    _works: dict[tuple[str, PhaseKind, int, int], PassWork] = field(default_factory=dict, repr=False)
+    _works: dict[tuple[str, PhaseKind, int, int, bool], PassWork] = field(default_factory=dict, repr=False)
+    _read: dict[tuple[int, int, bool], Floats] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.machine = build_machine(self.arch)
@@ -54,21 +57,22 @@ class Passes:
             found = "passes run on the queues of one accelerator, and this one is driven by kernels or commands"
             raise user_error(self.arch.name, "decode", found, "use a spec without host and kernels")
         self.stores = build_stores(self.machine)
-        self._lowering = PassLowering(self.machine, Outcomes(self.machine, self.arch), self.uncharged)
+        self._lowering = PassLowering(self.machine, self.arch, self.uncharged)
 
     @property
     def static_mw(self) -> float:
         """Leakage of all blocks and background power of the DRAM, all chips."""
         return self.machine.system.chips * float(sum(self.machine.leakage_mw.values()))
 
-    def work(self, owner: Owner, kind: PhaseKind, tokens: int, context: int) -> PassWork:
-        """What one pass asks of the machine. UserError for an op that it cannot run."""
-        key = (owner, kind, tokens, context)
+    def work(self, owner: Owner, kind: PhaseKind, tokens: int, context: int, whole: bool = True) -> PassWork:
+        """What one pass asks of the machine (`whole`: see `LanguageModel.trace`). UserError for an op that it cannot
+        run."""
+        key = (owner, kind, tokens, context, whole)
         if key not in self._works:
             model = self.target if owner == "verify" else self.draft
             if model is None:
                 raise ValueError("there is no draft model")
-            self._works[key] = self._lowering.of(model.trace(kind, tokens, context), owner)
+            self._works[key] = self._lowering.of(model.trace(kind, tokens, context, whole), owner)
         return self._works[key]
 
     def streams(self, tokens: int, drafts: int, context: int, draft_tokens: int = 1) -> list[Stream]:
@@ -83,12 +87,24 @@ class Passes:
             streams.append(Stream("draft", drafts * (self.work("draft", "draft", draft_tokens, context),)))
         return streams
 
-    def prefill(self, prompt: int) -> list[Stream]:
-        """All models reading a prompt."""
-        streams = [Stream("verify", (self.work("verify", "prefill", prompt, 0),))]
-        if self.draft is not None:
-            streams.append(Stream("draft", (self.work("draft", "prefill", prompt, 0),)))
-        return streams
+    def best_chunk(self, prompt: int) -> int:
+        """In chunks of how many tokens a prompt is read soonest; `prompt` itself for at once."""
+        sizes = [prompt, *(size for size in CHUNKS if size < prompt)]
+        return min(sizes, key=lambda size: float(self.prefill(prompt, size)[0]))
+
+    def prefill(self, prompt: int, chunk: int) -> Floats:
+        """The cost of all models reading a prompt in chunks, one after the other."""
+        starts = range(0, prompt, chunk)
+        parts = [self._part(min(chunk, prompt - start), start, start + chunk >= prompt) for start in starts]
+        return np.asarray(np.sum(parts, axis=0), np.float64)
+
+    def _part(self, tokens: int, context: int, whole: bool) -> Floats:
+        key = (tokens, context, whole)
+        if key not in self._read:
+            owners: tuple[Owner, ...] = ("verify",) if self.draft is None else ("verify", "draft")
+            streams = [Stream(owner, (self.work(owner, "prefill", tokens, context, whole),)) for owner in owners]
+            self._read[key] = self.cost(streams)
+        return self._read[key]
 
     def program(self, streams: Sequence[Stream]) -> PassProgram:
         """The instructions of passes side by side."""
@@ -175,20 +191,20 @@ def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total
     together = np.zeros((len(grid.verified), len(grid.drafted), points, columns))
     done = 0
 
-    def cost(streams: Sequence[Stream], left: int) -> Floats:
+    def counted(row: Floats, left: int) -> Floats:
         nonlocal done
-        row = passes.cost(streams)
         done += 1
         progress(done, done + left)
         return row
 
+    chunk = passes.best_chunk(grid.prompts[-1])
     prompts, prefill = refined(
-        np.array(grid.prompts, np.int64), lambda prompt, left: cost(passes.prefill(prompt), left + grid.runs)
+        np.array(grid.prompts, np.int64), lambda prompt, left: counted(passes.prefill(prompt, chunk), left + grid.runs)
     )
     total = done + grid.runs
 
     def next_cost(*what: int) -> Floats:
-        return cost(passes.streams(*what), total - done - 1)
+        return counted(passes.cost(passes.streams(*what)), total - done - 1)
 
     for at, context in enumerate(grid.contexts):
         if passes.draft is not None:

@@ -13,19 +13,25 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from accelsim.charge import flow_pj
-from accelsim.decoding.passes.resident import resident_tensors
+from accelsim.decoding.passes.resident import Tiles, resident_tensors
 from accelsim.errors import UserError, user_error
 from accelsim.execute import Outcome
 from accelsim.hardware.machine import Machine
+from accelsim.hardware.sram import OperandName
+from accelsim.mapping.fit import stored_tiles
 from accelsim.mapping.lower import Work, lower
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.traffic import Flow, dram_flow
+from accelsim.mapping.vector import VectorProblem
 from accelsim.outcomes import Outcomes
+from accelsim.program.vector import slots
 from accelsim.residency import overfull_by, stacked_bits
+from accelsim.spec import ArchSpec
 from accelsim.workload.chips import ChipTrace, split_over_chips
 from accelsim.workload.trace import Op, Trace, VectorDims
 
 COMPUTE = ("array", "units")
+ACTIVATIONS: tuple[OperandName, ...] = ("ifmap", "output")
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,13 @@ class PassLowering:
     """
 
     machine: Machine
-    outcomes: Outcomes
+    arch: ArchSpec
     uncharged: tuple[str, ...] = ()
     known: dict[tuple[Work, Kept, bool], OpCost] = field(default_factory=dict)
     in_stack: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._outcomes = Outcomes(self.machine, self.arch)
 
     def of(self, trace: Trace, owner: str) -> PassWork:
         """The work of a trace of one phase, whose weights are the `owner`'s (verify or draft). UserError for an op
@@ -95,13 +104,16 @@ class PassLowering:
         self._check_stack(part.trace, owner)
         (phase,) = part.trace.phases
         tensors, places = part.trace.tensor_by_id(), {op.id: place for place, op in enumerate(phase.ops)}
-        resident = resident_tensors(part, token_bits(self.machine) // 2)
+        works = [lower(op, tensors, self.machine) for op in phase.ops]
+        outcomes = [self._outcome(op, work, part.trace) for op, work in zip(phase.ops, works, strict=True)]
+        tiles = [op_tiles(work, outcome, self.machine) for work, outcome in zip(works, outcomes, strict=True)]
+        resident = resident_tensors(part, tiles, token_bits(self.machine))
         costs = []
-        for op in phase.ops:
+        for op, work, outcome in zip(phase.ops, works, outcomes, strict=True):
             vector = isinstance(op.dims, VectorDims)
             read = [name for name in op.inputs if tensors[name].kind == "activation"] if vector else op.inputs[:1]
             kept = Kept(tuple(name in resident for name in read), all(name in resident for name in op.outputs))
-            costs.append(self._cost(op, lower(op, tensors, self.machine), kept, part, owner))
+            costs.append(self._cost(op, work, outcome, kept, part, owner))
         after = tuple(tuple(places[one] for one in op.after) for op in phase.ops)
         return PassWork(tuple(op.name for op in phase.ops), tuple(costs), after, self.machine.system.chips)
 
@@ -114,12 +126,15 @@ class PassLowering:
         if full is not None:
             raise _cannot_run(part, full, self.machine)
 
-    def _cost(self, op: Op, work: Work, kept: Kept, part: ChipTrace, owner: str) -> OpCost:
+    def _outcome(self, op: Op, work: Work, trace: Trace) -> Outcome:
+        outcome = self._outcomes.of(work, op.name)
+        if isinstance(outcome, Infeasible):
+            raise _cannot_run(trace, outcome, self.machine, op.name)
+        return outcome
+
+    def _cost(self, op: Op, work: Work, outcome: Outcome, kept: Kept, part: ChipTrace, owner: str) -> OpCost:
         free = bool(op.dims.macs) and any(fnmatchcase(f"{owner}/{op.inputs[1]}", name) for name in self.uncharged)
         if (work, kept, free) not in self.known:
-            outcome = self.outcomes.of(work, op.name)
-            if isinstance(outcome, Infeasible):
-                raise _cannot_run(part.trace, outcome, self.machine, op.name)
             self.known[work, kept, free] = op_cost(outcome, self.machine, kept, free)
         cost, gathered, link = self.known[work, kept, free], part.gathered_bits.get(op.id, 0), self.machine.system.link
         if not gathered or link is None:
@@ -169,8 +184,22 @@ def _stored(cost: OpCost, gathered_bits: int, machine: Machine) -> OpCost:
 
 
 def token_bits(machine: Machine) -> int:
-    """Bits of all memories that activations pass through."""
-    return sum(memory.capacity_bits for memory in machine.memories if {"ifmap", "output"} & set(memory.holds))
+    """Bits of the outermost memories that activations pass through."""
+    outermost = {machine.chain(operand)[0].name for operand in ACTIVATIONS}
+    return sum(memory.capacity_bits for memory in machine.memories if memory.name in outermost)
+
+
+def op_tiles(work: Work, outcome: Outcome, machine: Machine) -> Tiles:
+    """What an op's inputs and result take of the outermost memories for activations, tile by tile."""
+    sizes = dict.fromkeys(ACTIVATIONS, 0)
+    if isinstance(work, VectorProblem):
+        for operand, bits in slots(work, machine).items():
+            sizes[operand] = bits
+    elif outcome.nest is not None:
+        for node, bits in stored_tiles(work.problem, outcome.nest, machine):
+            if node.operand in sizes and node.level == machine.chain(node.operand)[0].name:
+                sizes[node.operand] = bits
+    return Tiles(sizes["ifmap"], sizes["output"])
 
 
 def _cannot_run(trace: Trace, why: Infeasible, machine: Machine, what: str = "decoding") -> UserError:
