@@ -26,7 +26,6 @@ from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
-from accelsim.program.duration import whole_work
 from accelsim.timing import Timing
 
 FS_PER_US = 10**9
@@ -46,15 +45,14 @@ def time_mac_kernel(problem: Problem, mapping: Mapping, flows: Sequence[Flow], m
             rows *= extent
     written = sum(f.bits_moved for f in flows if f.block == machine.dram.name and f.operand == "ofmap")
     kernel = MatmulKernel(batch, rows, reduction, columns, _dram_bits(flows, machine) // 8, written // 8)
-    work = whole_work(problem, mapping, machine)
-    return _kernel_timing(kernel, flows, machine, work.macs, work.lane_macs)
+    return _kernel_timing(kernel, flows, machine, problem.macs)
 
 
 def time_vector_kernel(problem: VectorProblem, work: VectorWork, flows: Sequence[Flow], machine: Machine) -> Timing:
     """An op without MACs as one kernel of the vector lanes."""
     operations, _ = problem.operations(work)
     function = FUNCTIONS.get(problem.kind, "elementwise")
-    return _kernel_timing(VectorKernel(function, operations, _dram_bits(flows, machine) // 8), flows, machine, 0, 0)
+    return _kernel_timing(VectorKernel(function, operations, _dram_bits(flows, machine) // 8), flows, machine, 0)
 
 
 def run_commands(
@@ -76,7 +74,7 @@ def run_commands(
     return flows, _timing(makespan, busy, compute, flows, machine, problem.macs, lanes)
 
 
-def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int, lane_macs: int) -> Timing:
+def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int) -> Timing:
     assert machine.kernels is not None
     parts = {
         "array" if isinstance(kernel, MatmulKernel) else "units": compute_us(kernel, machine),
@@ -84,9 +82,9 @@ def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs
         "launch": launch_us(kernel, machine.kernels),
     }
     busy = {name: round(us * FS_PER_US) for name, us in parts.items()}
-    makespan = round(time_program([kernel], machine).us * FS_PER_US)
-    compute = next(iter(busy.values())) // machine.period_fs
-    return _timing(makespan, busy, compute, flows, machine, macs, lane_macs)
+    compute = -(-next(iter(busy.values())) // machine.period_fs)
+    makespan = max(round(time_program([kernel], machine).us * FS_PER_US), compute * machine.period_fs)
+    return _timing(makespan, busy, compute, flows, machine, macs, compute * machine.peak_macs_per_cycle if macs else 0)
 
 
 def _timing(

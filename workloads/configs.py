@@ -25,7 +25,10 @@ MAX_BYTES = 2**20
 NOT_READ = "config.keys_not_read"
 """Provenance entry: keys of the file that the config's class does not have."""
 # Keys that every config file may hold and that no config class lists among its defaults.
-COMMON_KEYS = frozenset(("_name_or_path", "auto_map", "torch_dtype", "transformers_version"))
+# Rotary keys of older files become `rope_parameters`.
+COMMON_KEYS = frozenset((
+    "_name_or_path", "auto_map", "torch_dtype", "transformers_version", "rope_scaling", "rope_theta",
+))  # fmt: skip
 CORRECT = "correct the config, or trace the model with --module"
 MISSPELT = 0.9  # how alike an unknown key and a key that the file lacks must be to be called a slip
 
@@ -54,10 +57,12 @@ def trace_config(
     network = _network(file, document, config)
     stem = Path(file).stem.removesuffix(".config")
     title = str(document["model_type"]) if stem == "config" else stem
-    trace = _trace(file, network, request, title, widths)
+    return _with_strays(_trace(file, network, request, title, widths), document, config)
+
+
+def _with_strays(trace: Trace, document: dict[str, object], config: PreTrainedConfig) -> Trace:
     strays = sorted(set(document) - _known(config))
-    entry = ((NOT_READ, ", ".join(strays)),) if strays else ()
-    return replace(trace, provenance=trace.provenance + entry)
+    return replace(trace, provenance=(*trace.provenance, (NOT_READ, ", ".join(strays)))) if strays else trace
 
 
 def config_template(path: str | Path) -> TraceTemplate:
@@ -72,14 +77,15 @@ def config_template(path: str | Path) -> TraceTemplate:
     network = _network(file, document, config)
     name = type(network).__name__
     if not _is_causal(network):
-        fix = 'a template needs a KV cache: name such a class in the file, "architectures": ["LlamaForCausalLM"]'
+        fix = f"a template needs a KV cache: name such a class in the file, {_example(config)}"
         raise user_error(file, name, "is no causal language model", fix)
     stem = Path(file).stem.removesuffix(".config")
     title = str(document["model_type"]) if stem == "config" else stem
     ends = [most for most in (_positions(config), _window(config)) if most is not None]
     with answered(file, name, CORRECT):
         try:
-            return template_of(network, title, min(ends, default=None))
+            made = template_of(network, title, min(ends, default=None))
+            return replace(made, trace=_with_strays(made.trace, document, config))
         except ValueError as error:
             found = f"is no template: {error}"
             raise user_error(file, name, found, "trace it pass by pass: leave out --template, give --phase") from None
@@ -88,6 +94,9 @@ def config_template(path: str | Path) -> TraceTemplate:
 def _trace(file: str, network: PreTrainedModel, request: Request, title: str, widths: Widths) -> Trace:
     config, kind = network.config, network.main_input_name
     causal = _is_causal(network)
+    if not causal and request.phase in ("prefill", "decode"):
+        fix = f"name a language model in the file, {_example(config)}"
+        raise user_error(file, type(network).__name__, f"has no phase {request.phase!r}", fix)
     phases: tuple[PhaseKind, ...] = ("prefill", "decode") if causal else ("encode",)
     phase = request.phase_of(file, phases)
     if kind == "pixel_values":
@@ -109,8 +118,17 @@ def _is_causal(network: PreTrainedModel) -> bool:
     return type(network).__name__ in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
 
 
+def _example(config: PreTrainedConfig) -> str:
+    """The causal language model of a model type as a config names it, if there is one."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type, "LlamaForCausalLM")
+    return f'"architectures": ["{name if isinstance(name, str) else name[0]}"]'
+
+
 def _window(config: PreTrainedConfig) -> int | None:
     """Tokens up to which every layer attends to all of them; None where all always do."""
+    config = config.get_text_config()
     layers = getattr(config, "layer_types", None)
     if layers is not None and set(layers) <= {"full_attention"}:
         return None
@@ -120,9 +138,10 @@ def _window(config: PreTrainedConfig) -> int | None:
 
 def _positions(config: PreTrainedConfig) -> int | None:
     """Where learned positions end; rotary and relative ones do not."""
+    config = config.get_text_config()
     if getattr(config, "rope_parameters", None):
         return None
-    most = getattr(config, "max_position_embeddings", None)
+    most = getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", None))
     return most if isinstance(most, int) and most > 0 else None
 
 
@@ -198,8 +217,9 @@ def _network(file: str, document: dict[str, object], config: PreTrainedConfig) -
     for parameter, held in network.named_parameters():
         if not held.numel():
             raise user_error(file, parameter, f"has no elements: {' x '.join(map(str, held.shape))}", CORRECT)
-    if getattr(config, "num_hidden_layers", None) == 0:
-        raise user_error(file, "num_hidden_layers", "0", "give the model a layer")
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 1)
+    if not isinstance(layers, int) or layers < 1:
+        raise user_error(file, "num_hidden_layers", f"{layers!r}", "give the model a layer")
     return network
 
 
@@ -215,5 +235,6 @@ def _architecture(file: str, name: object) -> type[PreTrainedModel]:
 
 def _near(word: str, allowed: list[str], what: str) -> str:
     """The nearest spellings alone: transformers has hundreds."""
-    near = difflib.get_close_matches(word, sorted(allowed), n=3, cutoff=0.5)
+    spelt = {each.lower(): each for each in sorted(allowed)}
+    near = [spelt[each] for each in difflib.get_close_matches(word.lower(), spelt, n=3, cutoff=0.5)]
     return f"did you mean {' or '.join(map(repr, near))}?" if near else f"name a {what}"

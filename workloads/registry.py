@@ -138,10 +138,10 @@ def template_of(network: PreTrainedModel, title: str, max_tokens: int | None = N
 
     UserError for a model without a KV cache, ValueError for one whose shapes are not affine in tokens and context.
     """
-    base, proof = (3, 40, 8, 8, 8), (7, 61, 4, 9, 5)
-    changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
     most = max_tokens or FAR_TOKENS
-    tokens = min(MANY_TOKENS, most // 2, network.config.vocab_size)
+    base, proof = (3, min(40, most // 3), 8, 8, 8), (7, min(61, most // 2), 4, 9, 5)
+    changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
+    tokens = min(MANY_TOKENS, most // 2, network.config.get_text_config().vocab_size)
     far = (tokens, most - tokens, *base[2:])
     bindings = [Binding(*values) for values in (base, *changed, proof, far)]
     traces = {

@@ -123,7 +123,8 @@ def decode(
             served.save(path)
             wrote(path)
     if timeline_path is not None or gantt_path is not None:
-        _draw(passes, policy, int(costs.contexts[len(costs.contexts) // 2]), timeline_path, gantt_path)
+        middle = int((asked[0] + asked[1] // 2).mean())
+        _draw(passes, policy, middle, timeline_path, gantt_path)
 
 
 USED_BY = {

@@ -106,6 +106,7 @@ def _write_template(made: TraceTemplate, out: Path) -> None:
     from accelsim.workload.template import template_bytes
 
     write_whole(out, template_bytes(made))
+    _tell_strays(made.trace)
     wrote(out)
 
 
@@ -126,6 +127,10 @@ def _tell(made: Trace) -> None:
         click.echo(f"unknown op, not in the MACs: {op.function} in {op.module or 'the model'} x{op.count}")
     if not made.unknown_ops:
         click.echo("unknown ops: none")
+    _tell_strays(made)
+
+
+def _tell_strays(made: Trace) -> None:
     strays = dict(made.provenance).get("config.keys_not_read")
     if strays:
         click.echo(f"config keys that the model does not read: {strays}")

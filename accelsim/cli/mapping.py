@@ -37,7 +37,8 @@ $XDG_CACHE_HOME/accelsim/mappings; ACCELSIM_MAPPING_CACHE=off leaves the disk al
 
 --loops takes Timeloop's short form: levels from DRAM inwards, the operands (W, I, O) each holds, its loops as
 a dim (R S P Q C K N) and trips, X where spatial; a matmul has rows P, reduction C and columns K. Tiles are
-double buffered where two fit."""
+double buffered where two fit. Where ops are kernels or a host's commands, time follows from the tiles of DRAM's loops
+alone, accesses and energy from all of them, and there is no closed form to show."""
 
 
 @click.command("map", epilog=EPILOG)

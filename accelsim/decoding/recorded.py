@@ -68,7 +68,9 @@ def read_acceptance(path: str | Path) -> AcceptanceTrace:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
             text = stream.read(MAX_BYTES + 1).decode()
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise user_error(file, "file", f"cannot be read: {error}", f"name a trace ending in {SUFFIX}") from None
+        raise user_error(
+            file, "file", f"cannot be read: {error}", "name a readable trace, as workloads.acceptance records"
+        ) from None
     if len(text) > MAX_BYTES:
         raise user_error(file, "file", "more than 64 MiB unzipped", "record fewer tokens")
     first, _, rest = text.partition("\n")

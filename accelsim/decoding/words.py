@@ -25,11 +25,11 @@ def acceptance_of(text: str) -> Acceptance:
     try:
         values = tuple(float(part) for part in numbers.split(","))
     except ValueError:
-        raise user_error("--acceptance", "acceptance", repr(text[:60]), ACCEPTANCE_FORMS) from None
+        raise user_error("command line", "--acceptance", repr(text[:200]), ACCEPTANCE_FORMS) from None
     try:
         return Independent(values) if numbers == text else Runs(values)
     except ValueError as error:
-        raise user_error("--acceptance", "acceptance", str(error), ACCEPTANCE_FORMS) from None
+        raise user_error("command line", "--acceptance", str(error), ACCEPTANCE_FORMS) from None
 
 
 def length_of(text: str) -> DraftLength:
@@ -48,7 +48,7 @@ def length_of(text: str) -> DraftLength:
         if length.most > LONGEST_DRAFT:
             raise ValueError
     except ValueError:
-        raise user_error("--draft-length", "length", repr(text[:60]), LENGTH_FORMS) from None
+        raise user_error("command line", "--draft-length", repr(text[:60]), LENGTH_FORMS) from None
     return length
 
 
@@ -57,11 +57,11 @@ def tree_of(text: str) -> tuple[int, ...]:
     try:
         widths = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise user_error("--tree", "tree", repr(text[:60]), TREE_FORMS) from None
+        raise user_error("command line", "--tree", repr(text[:60]), TREE_FORMS) from None
     nodes, level = 0, 1
     for width in widths:
         level *= width
         nodes += level
         if not 0 < width <= nodes <= MOST_NODES:
-            raise user_error("--tree", "tree", repr(text[:60]), TREE_FORMS)
+            raise user_error("command line", "--tree", repr(text[:60]), TREE_FORMS)
     return widths

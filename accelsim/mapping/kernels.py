@@ -8,7 +8,8 @@ fill half of it the first one's load, or the last one's computation, is seen who
 
 Where `stores` are serial, cores write a matmul's tiles once they have computed them, and wait: `transfer` and `bytes`
 are then of what is read, and the time of what is written adds (as in LLMCompass, H. Zhang et al., ISCA 2024).
-A matmul of so few rows that the vector lanes finish before the array runs on them.
+A matmul of so few rows that the vector lanes (at most as many as the array multiplies at once) finish before the
+array runs on them.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def compute_us(kernel: Kernel, machine: Machine) -> float:
     if isinstance(kernel, VectorKernel):
         return kernel.elements * kernel.passes / (kernels.cores * lanes) * period_us
     macs = kernel.batch * kernel.rows * kernel.reduction * kernel.columns
-    on_lanes = macs / (kernels.cores * lanes)
+    on_lanes = macs / (kernels.cores * min(lanes, machine.array.macs_per_cycle))
     on_arrays = array_cycles(kernel, machine) / kernels.peak_efficiency
     return min(on_lanes, on_arrays) * period_us
 

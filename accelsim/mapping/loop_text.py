@@ -51,7 +51,7 @@ def read_levels(text: str) -> tuple[LevelText, ...]:
         found = LEVEL.fullmatch(part.strip())
         factors = () if found is None else tuple(_factor(each) for each in found[3].split())
         if found is None or any(factor.trips < 1 for factor in factors):
-            raise ValueError(f"{part[:60]!r} is no level")
+            raise ValueError(_bad_word(part))
         if len(set(found[2])) < len(found[2]):
             raise ValueError(f"level L{found[1]} holds an operand twice")
         if levels and int(found[1]) >= int(levels[-1].name):
@@ -85,6 +85,15 @@ def mapping_of(text: str, problem: Problem, machine: Machine) -> Mapping:
     nodes += [Store(operand, "array") for operand in OPERANDS]
     nodes += [Spatial(dim, width) for dim, width in widths.items() if width > 1 and problem.extent(dim) > 1]
     return _double_buffered(Mapping(without_single_trips(nodes, problem)), problem, machine)
+
+
+def _bad_word(part: str) -> str:
+    """What of a level cannot be read: the first word that is neither a level nor a loop."""
+    first, *loops = part.split() or [""]
+    bad = [word for word in loops if not re.fullmatch(r"[RSPQCKN]0*[1-9]\d{0,8}X?", word)]
+    if not re.fullmatch(r"L\d{1,3}\[[WIO]*\]", first) or not bad:
+        return f"{part[:60]!r} is no level"
+    return f"{bad[0][:20]!r} is no loop, in {part[:60]!r}"
 
 
 def _factor(text: str) -> Factor:

@@ -1,4 +1,4 @@
-"""A timeline as a Gantt chart: a row per queue, draft and verify in two colours."""
+"""A timeline as a Gantt chart: a row per queue, draft above verify in another colour where both are drawn."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ def save_gantt(title: str, tracks: Sequence[str], spans: Sequence[Span], path: P
 def draw_gantt(axes: Axes, title: str, tracks: Sequence[str], spans: Sequence[Span]) -> None:
     """The chart on axes of the caller's own."""
     end = max((span.end_fs for span in spans), default=1)
+    owners = [owner for owner in COLOURS if any(span.owner == owner for span in spans)]
+    height = 0.8 / max(1, len(owners))
     for row, track in enumerate(tracks):
-        for owner, colour in COLOURS.items():
+        for lane, owner in enumerate(reversed(owners)):
+            colour, top = COLOURS[owner], row - 0.4 + lane * height
             mine = [span for span in spans if span.track == track and span.owner == owner]
             bars = [(start / FS_PER_MS, (stop - start) / FS_PER_MS) for start, stop in _bars(mine, end * NARROWEST)]
             if bars:
                 label = owner if owner not in axes.get_legend_handles_labels()[1] else None
-                axes.broken_barh(bars, (row - 0.4, 0.8), facecolors=colour, label=label)
+                axes.broken_barh(bars, (top, height), facecolors=colour, label=label)
     axes.set_yticks(range(len(tracks)), tracks)
     axes.set_ylim(len(tracks) - 0.5, -0.5)
     axes.set_xlim(0, end / FS_PER_MS)

@@ -76,10 +76,13 @@ class _Splitter:
 
     def part(self, tensor: Tensor) -> Tensor:
         """The tensor as a chip holds it."""
-        shape = self.parts.get(tensor.id, tensor.shape)
-        # A codebook's bits a value are those of the whole weight, where the part is not whole blocks.
-        in_blocks = tensor.codebook is None or (len(shape) == 2 and tensor.codebook.fits(*shape))
-        return replace(tensor, shape=shape) if in_blocks else tensor
+        shape, scheme = self.parts.get(tensor.id, tensor.shape), tensor.codebook
+        if scheme is not None and not (len(shape) == 2 and scheme.fits(*shape)):
+            # Where parts are no whole blocks of a codebook's, a chip has those that it needs a part of.
+            rows, cols = tensor.shape
+            own = -(-self._share(rows) // scheme.block_rows) * scheme.block_rows
+            shape = (max(scheme.block_rows, own), cols)
+        return replace(tensor, shape=shape)
 
     def _matmul(self, op: Op, dims: MatmulDims) -> Op:
         ifmap, weight = op.inputs[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from accelsim.workload.compress import IN_LAYERS
+from accelsim.workload.compress import in_a_layer
 from accelsim.workload.trace import MatmulDims, Op, Phase, Trace, VectorDims
 
 
@@ -37,7 +37,7 @@ def without_head(trace: Trace) -> Trace:
 def _head(phase: Phase) -> int | None:
     """The place of the last matmul, None where that is in a layer."""
     matmuls = [place for place, op in enumerate(phase.ops) if isinstance(op.dims, MatmulDims)]
-    return None if not matmuls or IN_LAYERS in phase.ops[matmuls[-1]].name else matmuls[-1]
+    return None if not matmuls or in_a_layer(phase.ops[matmuls[-1]].name) else matmuls[-1]
 
 
 def _one_token(op: Op, phase: Phase) -> Op:

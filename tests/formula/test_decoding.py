@@ -11,11 +11,11 @@ from accelsim.decoding.acceptance import Independent, Recorded, Runs
 from accelsim.decoding.costs import COLUMNS, PassCosts
 from accelsim.decoding.counts import COUNTS
 from accelsim.decoding.draws import Draws
-from accelsim.decoding.play import play
 from accelsim.decoding.policies import POLICIES, after, check_invariants, make_policy, start
 from accelsim.decoding.policies.lengths import DraftLength, fixed
 from accelsim.decoding.recorded import AcceptanceTrace
 from accelsim.decoding.run import draws_needed, run
+from tests.reference.play import play
 
 MOST_TOKENS, MOST_BESIDE = 40, 8
 

@@ -322,8 +322,9 @@ def test_given_loops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("workload", "line", "answer"),
     [
-        (MATMUL, "L2[WIO] K4 Z3", "'L2[WIO] K4 Z3' is no level"),
-        (MATMUL, "L2[WIO] K0", "is no level"),
+        (MATMUL, "L2[WIO] K4 Z3", "'Z3' is no loop, in 'L2[WIO] K4 Z3'"),
+        (MATMUL, "L2[WIO] K0", "'K0' is no loop"),
+        (MATMUL, "L2[WXO] K4", "'L2[WXO] K4' is no level"),
         (MATMUL, "L2[WIO] K4 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "K makes 32 in all, the op has 56"),
         (MATMUL, "L2[WI] K7 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "O is in L1; this spec holds output in dram, psum"),
         (MATMUL, "L2[WIO] K7 R3 - L1[WIO] P3 C10 - L0[] P8X C4X K8X", "R makes 3 in all, the op has 1"),

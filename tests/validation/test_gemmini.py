@@ -90,7 +90,7 @@ def test_mappings_are_read_as_they_ran() -> None:
 
 @pytest.mark.parametrize("text", ["L3[WIO] Q4", "L3[WIO] q4 - L2[WI] N1 - L1[O] N1 - L0[W] P8", "", f"{CONV} - L0[W]"])
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"mapping|level"):
+    with pytest.raises(ValueError, match=r"mapping|level|no loop"):
         conv_commands(text, 1)
 
 

@@ -9,7 +9,7 @@ activation outgrows a buffer or a chunk begins: prompts are run until all steps 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -166,14 +166,19 @@ def grid_of(policy: Policy, prompts: Ints, outputs: Ints) -> Grid:
     return Grid(contexts, lengths, policy.most_tokens, policy.most_concurrent, policy.draft_tokens)
 
 
-def _check_reach(passes: Passes, grid: Grid) -> None:
-    last = max(grid.contexts[-1] + max(grid.most_verified, *grid.draft_tokens), grid.prompts[-1])
+def _within_reach(passes: Passes, grid: Grid) -> Grid:
+    """The grid with contexts that leave room for a pass where a model ends; UserError if answers go on beyond."""
+    contexts, last = grid.contexts, max(grid.contexts[-1], grid.prompts[-1])
     for model in (passes.target, passes.draft):
         ends = None if model is None else model.template.max_tokens
-        if model is not None and ends is not None and last > ends:
-            found = f"prompts, answers and drafts reach {last:,} tokens"
+        if model is None or ends is None:
+            continue
+        if last > ends:
             fix = f"its positions, or the window of its attention, end at {ends:,}: ask for shorter ones"
-            raise user_error(model.name, "tokens", found, fix)
+            raise user_error(model.name, "tokens", f"prompts and answers reach {last:,} tokens", fix)
+        most = max(grid.most_verified, grid.most_together, *grid.draft_tokens)
+        contexts = tuple(sorted({max(1, min(context, ends - most)) for context in contexts}))
+    return replace(grid, contexts=contexts)
 
 
 def _knots(most: int) -> tuple[int, ...]:
@@ -184,7 +189,7 @@ def _knots(most: int) -> tuple[int, ...]:
 def tabulate(passes: Passes, grid: Grid, progress: Progress = lambda done, total: None) -> PassCosts:
     """Pass costs over the grid; a draft step costs nothing where there is no draft. UserError for an op that the
     machine cannot run, and for more tokens than a model's positions or attention reach."""
-    _check_reach(passes, grid)
+    grid = _within_reach(passes, grid)
     columns, points = len(COLUMNS), len(grid.contexts)
     draft = np.zeros((len(grid.draft_tokens), points, columns))
     verify = np.zeros((grid.most_verified, points, columns))
