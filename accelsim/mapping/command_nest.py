@@ -20,7 +20,7 @@ from accelsim.mapping.fit import misfit
 from accelsim.mapping.nest import REGISTERS, Loop, Mapping, Node, Spatial, Store, without_single_trips
 from accelsim.mapping.placement import Infeasible
 from accelsim.mapping.problem import OPERANDS, Problem
-from accelsim.mapping.traffic import Flow, stored_chain
+from accelsim.mapping.traffic import Flow
 
 REDUCTION: tuple[Dim, ...] = ("r", "s", "c")
 MATMUL_DIMS: dict[str, Dim] = {"g": "n", "m": "p", "k": "c", "n": "k"}
@@ -97,7 +97,7 @@ def command_flows(
         values = batch.count * time.loaded_values[operand]
         bits = values * batch.commands.bits[operand]
         missed = batch.count * time.missed_bits[operand]
-        (memory,) = stored_chain(mapping, machine, operand)[:1]
+        memory = machine.chain(operand)[0]
         words = batch.count * sum(
             count * memory.accesses(batch.commands.values(operand, tile), batch.commands.bits[operand])
             for tile, count in batch.commands.classes()

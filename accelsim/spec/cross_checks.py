@@ -306,7 +306,7 @@ def _search_knows_the_array(spec: ArchSpec) -> Iterator[Clash]:
     array = spec.array
     if spec.mapping.tiles == "searched" and array.kind == "pe_grid":
         yield Clash(("mapping", "tiles"), "a pe_grid's mappings are not searched", "use placed")
-    fixed = spec.mapping.tiles == "searched" and array.dataflow != "search"
+    fixed = spec.mapping.tiles == "searched" and array.dataflow != "search" and spec.host is None
     if fixed and array.kind != "pe_grid" and array.spatial_reduction == "nested":
         found = f"nested convs are searched in any loop order, and {array.dataflow} asks for some"
         fix = "use flatten_crs or channels_only, or dataflow: search on an adder_tree"
@@ -321,12 +321,17 @@ def _strided_dma_knows_the_rows(spec: ArchSpec) -> Iterator[Clash]:
 
 
 def _search_keys_need_a_search(spec: ArchSpec) -> Iterator[Clash]:
-    if spec.mapping.tiles == "searched" or spec.array.dataflow == "search":
+    searched = spec.mapping.tiles == "searched" or spec.array.dataflow == "search"
+    if searched and spec.host is None:
         return
     for key in ("objective", "search_budget", "search_tolerance"):
-        if getattr(spec.mapping, key) != MappingRules.model_fields[key].default:
-            fix = "write mapping.tiles: searched" + (" or dataflow: search" if spec.array.kind == "adder_tree" else "")
-            yield Clash(("mapping", key), "has no effect: nothing is searched", f"{fix}, or remove {key}")
+        if getattr(spec.mapping, key) == MappingRules.model_fields[key].default:
+            continue
+        if searched:
+            yield Clash(("mapping", key), "has no effect: a host's tiles are searched for time", f"remove {key}")
+            continue
+        fix = "write mapping.tiles: searched" + (" or dataflow: search" if spec.array.kind == "adder_tree" else "")
+        yield Clash(("mapping", key), "has no effect: nothing is searched", f"{fix}, or remove {key}")
 
 
 RULES: tuple[Rule, ...] = (
@@ -349,8 +354,8 @@ RULES: tuple[Rule, ...] = (
     Rule(("psum_engine", "array"), _engine_narrows),
     Rule(("technology",), _clock_leaves_time_for_logic),
     Rule(("array",), _array_can_be_built),
-    Rule(("array", "mapping"), _search_knows_the_array),
-    Rule(("array", "mapping"), _search_keys_need_a_search),
+    Rule(("array", "mapping", "host"), _search_knows_the_array),
+    Rule(("array", "mapping", "host"), _search_keys_need_a_search),
     Rule(("strided_dma", "array"), _strided_dma_knows_the_rows),
     Rule(("array",), _unrolling_fits),
     Rule(("array",), _row_stationary_unrolls_rows),

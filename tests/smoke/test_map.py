@@ -294,6 +294,11 @@ def test_a_tile_that_does_not_fit_is_a_result(tmp_path: Path) -> None:
         ("apsq_edge_ws", {"arch.mapping.objective": "latency"}, "objective: has no effect: nothing is searched"),
         ("apsq_edge_ws", {"arch.mapping.search_budget": 10}, "search_budget: has no effect"),
         ("row_stationary_12x14", {"arch.mapping.search_tolerance": 0.1}, "search_tolerance: has no effect"),
+        (
+            "validation/gemmini_256k",
+            {"arch.mapping.tiles": "searched", "arch.mapping.objective": "edp"},
+            "a host's tiles are searched for time",
+        ),
     ],
 )
 def test_rules_of_a_searched_spec(arch: str, overrides: dict[str, object], says: str) -> None:

@@ -171,6 +171,15 @@ def _problem_of(row: Line) -> Problem:
     return conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
 
 
+def test_searched_tiles_take_no_longer() -> None:
+    trace = load_trace("resnet_50")
+    own, found = (
+        simulate(load_arch("validation/gemmini_256k", {"arch.mapping.tiles": tiles}), trace).totals.cycles
+        for tiles in ("placed", "searched")
+    )
+    assert 0.5 * own < found < 0.95 * own
+
+
 @pytest.mark.parametrize("workload", ["matmul:3x512x768x300", "resnet_50"])
 def test_time_and_energy_are_of_the_same_bytes(workload: str) -> None:
     """What misses the cache by the time's account is what the DRAM is charged for; the scratchpad takes every load."""

@@ -163,16 +163,11 @@ def op_cost(outcome: Outcome, machine: Machine, kept: Kept, weights_free: bool =
 
 def _moving(flows: Sequence[Flow], machine: Machine, kept: Kept) -> list[Flow]:
     """The flows without the DRAM's of activations that are kept; those of inputs come in the inputs' order."""
-    inputs, moving = iter(kept.inputs), []
-    for flow in flows:
-        stays = False
-        if flow.block == machine.dram.name and flow.operand == "ifmap":
-            stays = next(inputs)
-        elif flow.block == machine.dram.name and flow.operand in ("ofmap", "psum"):
-            stays = kept.outputs
-        if not stays:
-            moving.append(flow)
-    return moving
+    in_dram = [flow for flow in flows if flow.block == machine.dram.name]
+    read = [flow for flow in in_dram if flow.operand == "ifmap"]
+    stays = [flow for flow, keeps in zip(read, kept.inputs, strict=True) if keeps]
+    stays += [flow for flow in in_dram if flow.operand in ("ofmap", "psum") and kept.outputs]
+    return [flow for flow in flows if not any(flow is each for each in stays)]
 
 
 def _stored(cost: OpCost, gathered_bits: int, machine: Machine) -> OpCost:
