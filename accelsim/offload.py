@@ -64,7 +64,7 @@ def run_commands(
     """
     batch = commands_of(problem, mapping, machine)
     time = time_commands(batch.commands, machine)
-    flows = command_flows(flows, problem, mapping, batch, time, machine)
+    flows = command_flows(flows, batch, time, machine)
     dram_fs = machine.dram.transfer_fs(_dram_bits(flows, machine))
     commands_fs, compute = round(batch.count * time.cycles * machine.period_fs), batch.count * time.compute_cycles
     busy = {"dram": dram_fs, "array": compute * machine.period_fs}

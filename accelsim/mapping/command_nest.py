@@ -84,9 +84,7 @@ def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Batch:
     return Batch(layer, math.prod(problem.extent(dim) for dim in problem.batch))
 
 
-def command_flows(
-    flows: Sequence[Flow], problem: Problem, mapping: Mapping, batch: Batch, time: CommandTime, machine: Machine
-) -> tuple[Flow, ...]:
+def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machine: Machine) -> tuple[Flow, ...]:
     """The nest's flows with inputs as commands load them: whole with every command, out of the cache where it has them.
 
     Their DRAM flows bear the values that commands load and the bits that the cache lacks.
