@@ -11,7 +11,7 @@ from accelsim.hardware.block import Block, Cost, or_user
 from accelsim.hardware.dram_energy import split
 from accelsim.hardware.dram_interface import Fact, build_interface
 from accelsim.hardware.run_length import RunLength
-from accelsim.spec import models
+from accelsim.spec.dram import Dram as DramSpec
 
 FS_PER_NS = 1_000_000
 BITS_PER_BYTE = 8
@@ -60,7 +60,7 @@ class Dram(Block):
         return math.fsum(count * self.actions[name].energy_pj.value for name, count in counts.items())
 
 
-def build_dram(spec: models.Dram, where: str) -> Dram:
+def build_dram(spec: DramSpec, where: str) -> Dram:
     """The memory of a spec, named `dram`; `where` stands in front of a UserError's faults."""
     line = tables.row("dram", "kind", spec.kind)
     energy = or_user(spec.energy_pj_per_bit, tables.cost(line, "energy_pj_per_bit"))

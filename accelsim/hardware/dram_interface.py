@@ -9,7 +9,7 @@ from accelsim.errors import user_error
 from accelsim.hardware import dram_timing
 from accelsim.hardware.block import Cost, or_user, weakest
 from accelsim.hardware.dram_timing import DramTiming, Stream
-from accelsim.spec import models
+from accelsim.spec.dram import Dram as DramSpec
 
 DEFAULT_BURST_BYTES = Cost(64, "default", "assumed")
 DEFAULT_EFFICIENCY = Cost(0.9, "default", "assumed")
@@ -39,7 +39,7 @@ class Interface:
     facts: tuple[Fact, ...]
 
 
-def build_interface(spec: models.Dram, where: str) -> Interface:
+def build_interface(spec: DramSpec, where: str) -> Interface:
     """The interface of a spec's memory.
 
     UserError, with `where` in front, for a burst shorter than the preset's; ValueError for a spec with
@@ -50,7 +50,7 @@ def build_interface(spec: models.Dram, where: str) -> Interface:
     return _from_table(spec, dram_timing.preset(spec.timing), where)
 
 
-def _plain(spec: models.Dram) -> Interface:
+def _plain(spec: DramSpec) -> Interface:
     if spec.bandwidth_gb_per_s is None:
         raise ValueError("a dram needs a bandwidth or a timing preset")
     peak = Cost(spec.bandwidth_gb_per_s, "spec", "user")
@@ -61,7 +61,7 @@ def _plain(spec: models.Dram) -> Interface:
     return Interface(_exact(peak.value), _exact(efficiency.value), int(burst.value), latency.value, None, facts)
 
 
-def _from_table(spec: models.Dram, timing: DramTiming, where: str) -> Interface:
+def _from_table(spec: DramSpec, timing: DramTiming, where: str) -> Interface:
     if spec.burst_bytes is not None and spec.burst_bytes < timing.burst_bytes:
         found = f"{spec.burst_bytes} bytes, but a burst of {timing.name} has {timing.burst_bytes}"
         raise user_error(where, "dram.burst_bytes", found, f"write {timing.burst_bytes} or more, or leave it out")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.spec import models
+from accelsim.spec.dram import StridedDma as StridedDmaSpec
 
 FS_PER_NS = 1_000_000
 
@@ -24,7 +24,7 @@ class StridedDma:
     filter_block: int
 
 
-def build_strided_dma(spec: models.StridedDma | None) -> StridedDma | None:
+def build_strided_dma(spec: StridedDmaSpec | None) -> StridedDma | None:
     """The engine of a spec, if it has one."""
     if spec is None:
         return None

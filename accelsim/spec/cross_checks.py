@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
 from accelsim.spec.clash import Clash, Rule
+from accelsim.spec.dram import DramPreset
 from accelsim.spec.models import (
     AdderTreeArray,
     ArchSpec,
     Buffer,
     ConvUnroll,
-    DramPreset,
     MappingRules,
     MatmulUnroll,
     PeGridArray,

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.hardware.machine import Machine, build_machine
-from accelsim.mapping.row_stationary import Passes, RowStationaryConv, count_passes
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Measurement
 from accelsim.validate.silicon import eyeriss
+from accelsim.validate.silicon.row_stationary import Passes, RowStationaryConv, count_passes
 from accelsim.validate.statistics import failures, summaries
 
 

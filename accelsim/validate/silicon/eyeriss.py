@@ -17,10 +17,10 @@ import numpy as np
 
 from accelsim.hardware.machine import Machine, build_machine
 from accelsim.hardware.pe_grid import PeGrid
-from accelsim.mapping.row_stationary import PassCounts, Passes, RowStationaryConv, count_passes
 from accelsim.spec import load_arch
 from accelsim.validate.measured import Constant, Limit, MeasuredRun, Measurement
 from accelsim.validate.silicon import tables
+from accelsim.validate.silicon.row_stationary import PassCounts, Passes, RowStationaryConv, count_passes
 from accelsim.validate.silicon.tables import Line
 
 FITTED = ("CONV1", "CONV3")

@@ -62,7 +62,6 @@ class PassCounts:
     cycles: int
     passes: int
     ifmap_values: int
-    weight_values: int
     psum_reads: int
     psum_writes: int
     filter_reloads: int
@@ -91,7 +90,6 @@ def count_passes(conv: RowStationaryConv, mapping: Passes, machine: Machine) -> 
         cycles=passes * (load + max(compute, streams, out)),
         passes=passes,
         ifmap_values=passes * ifmap,
-        weight_values=passes * weights,
         psum_reads=(passes - kept) * psums,
         psum_writes=passes * psums,
         filter_reloads=images * rows,
