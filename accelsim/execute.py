@@ -10,7 +10,7 @@ from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Machine
 from accelsim.mapping.bound import OpBound, op_bound
 from accelsim.mapping.closed_form import closed_form
-from accelsim.mapping.command_nest import grouped_command
+from accelsim.mapping.command_nest import no_command
 from accelsim.mapping.count import tiling
 from accelsim.mapping.lower import MacWork, Work
 from accelsim.mapping.mapper import Mapped, map_op
@@ -87,7 +87,7 @@ def retime(work: Work, outcome: Outcome, machine: Machine, prefetch: Prefetch) -
 
 def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Mapped | None) -> Outcome | Infeasible:
     problem = work.problem
-    refused = _too_wide(problem, machine) or grouped_command(problem, machine) or _codebook_too_large(problem, machine)
+    refused = _too_wide(problem, machine) or no_command(problem, machine) or _codebook_too_large(problem, machine)
     if refused is not None:
         return refused
     mapped = map_op(problem, machine, rules) if given is None else _checked(problem, given, machine)
@@ -103,7 +103,9 @@ def _execute_mac(work: MacWork, machine: Machine, rules: MappingRules, given: Ma
     if timing.macs != problem.macs:
         raise BrokenInvariant(machine.array.name, f"{timing.macs} MACs executed of {problem.macs}")
     outcome = _outcome(flows, timing, machine, visits, mapping)
-    return replace(outcome, search=mapped.search, bound=op_bound(problem, machine, rules.spill))
+    # Behind a cache, or under a host, inputs may be there already: nothing then bounds what comes from the DRAM.
+    bound = None if machine.host is not None else op_bound(problem, machine, rules.spill)
+    return replace(outcome, search=mapped.search, bound=bound)
 
 
 def _checked(problem: Problem, given: Mapped, machine: Machine) -> Mapped | Infeasible:

@@ -26,6 +26,7 @@ from accelsim.mapping.nest import Mapping
 from accelsim.mapping.problem import Problem
 from accelsim.mapping.traffic import Flow
 from accelsim.mapping.vector import VectorProblem, VectorWork
+from accelsim.stalls import REASONS
 from accelsim.timing import Timing
 
 FS_PER_US = 10**9
@@ -62,7 +63,8 @@ def run_commands(
 
     Within a command the array runs its own folds, whatever loops the mapping has there.
     """
-    batch = commands_of(problem, mapping, machine)
+    stored = any(flow.operand == "weight" for flow in flows)  # keys and values were written a moment ago
+    batch = commands_of(problem, mapping, machine, ("weight",) if stored else ())
     time = time_commands(batch.commands, machine)
     flows = command_flows(flows, batch, time, machine)
     dram_fs = machine.dram.transfer_fs(_dram_bits(flows, machine))
@@ -70,8 +72,8 @@ def run_commands(
     busy = {"dram": dram_fs, "array": compute * machine.period_fs}
     busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = commands_fs
     makespan = max(commands_fs, dram_fs)
-    lanes = batch.count * time.lane_macs
-    return flows, _timing(makespan, busy, compute, flows, machine, problem.macs, lanes)
+    lanes, waits_for = batch.count * time.lane_macs, "dependency" if time.bound == "issue" else "dram"
+    return flows, _timing(makespan, busy, compute, flows, machine, problem.macs, lanes, waits_for)
 
 
 def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs: int) -> Timing:
@@ -89,15 +91,11 @@ def _kernel_timing(kernel: Kernel, flows: Sequence[Flow], machine: Machine, macs
 
 def _timing(
     makespan_fs: int, busy_fs: dict[str, int], compute: int, flows: Sequence[Flow], machine: Machine, macs: int,
-    lane_macs: int,
+    lane_macs: int, waits_for: str = "dram",
 ) -> Timing:  # fmt: skip
     resources = tuple(ResourceUse(name, fs, makespan_fs - fs, 0) for name, fs in busy_fs.items())
-    waits = (
-        ("dram", makespan_fs - compute * machine.period_fs),
-        ("array busy", 0),
-        ("buffer port", 0),
-        ("dependency", 0),
-    )
+    waited = makespan_fs - compute * machine.period_fs
+    waits = tuple((reason, waited if reason == waits_for else 0) for reason in REASONS)
     unit = machine.array.name if macs else machine.vector_unit.name
     return Timing(
         makespan_fs, resources, compute, ((unit, compute),), _useful_bits(flows, machine), waits, macs, lane_macs,

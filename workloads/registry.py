@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 META = torch.device("meta")
 FAR_TOKENS = 2**15
 """Up to how many a template is proved where nothing ends before: beyond the windows of attention in use."""
+FEWEST_TOKENS = 16
 MANY_TOKENS = 512
 """New tokens of that proof, a vocabulary at most (whose rows are all read by then): all experts of a mixture work."""
 
@@ -139,6 +140,8 @@ def template_of(network: PreTrainedModel, title: str, max_tokens: int | None = N
     UserError for a model without a KV cache, ValueError for one whose shapes are not affine in tokens and context.
     """
     most = max_tokens or FAR_TOKENS
+    if most < FEWEST_TOKENS:
+        raise ValueError(f"the model ends at {most} tokens, and a template takes {FEWEST_TOKENS} to fit")
     base, proof = (3, min(40, most // 3), 8, 8, 8), (7, min(61, most // 2), 4, 9, 5)
     changed = [(*base[:axis], proof[axis], *base[axis + 1 :]) for axis in range(len(base))]
     tokens = min(MANY_TOKENS, most // 2, network.config.get_text_config().vocab_size)

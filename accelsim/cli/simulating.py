@@ -71,12 +71,18 @@ def simulate(
     """Energy, area and time of WORKLOAD on ARCH, and where they go."""
     outputs = ((json_path, (".json",)), (csv_path, (".csv",)), (plot_path, PLOT_SUFFIXES))
     check_outputs(outputs, (arch, workload, *([] if mapping_path is None else [str(mapping_path)])))
+    from accelsim.errors import user_error
     from accelsim.spec import load_arch, split_overrides
+    from accelsim.spec.zero_checks import uses_zeros
     from accelsim.workload import load_trace, workload_overrides
+    from accelsim.workload.load import ZEROS_KEY
 
     arch_sets, workload_sets = split_overrides(overrides)
     spec = load_arch(arch, arch_sets)
     trace = workload_overrides(load_trace(workload), workload_sets)
+    if ZEROS_KEY in workload_sets and not uses_zeros(spec):
+        fix = "set arch.dram.run_length.run_bits=5, or arch.array.zero_gating=true on a pe_grid"
+        raise user_error("override", ZEROS_KEY, "has no effect: this spec neither compresses nor gates zeros", fix)
     say_if_compiling(searches(spec) and mapping_path is None)
     from accelsim.mapping.mapping_file import load_mappings
     from accelsim.report.fusion import render_groups

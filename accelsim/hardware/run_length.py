@@ -33,4 +33,4 @@ class RunLength:
         covered = longest if zeros == 1 else (1 - zeros**longest) / (1 - zeros)
         if pairs == 0 or self.word_bits / pairs / covered >= value_bits:
             return value_bits
-        return Fraction(round(self.word_bits / pairs / covered * DENOMINATOR), DENOMINATOR)
+        return Fraction(max(1, round(self.word_bits / pairs / covered * DENOMINATOR)), DENOMINATOR)

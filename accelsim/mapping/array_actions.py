@@ -3,12 +3,14 @@ passes for wide operands."""
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from accelsim.hardware.adder_tree import AdderTree
 from accelsim.hardware.machine import Array
 from accelsim.hardware.pe_grid import PeGrid
 from accelsim.mapping.problem import Problem
+from accelsim.mapping.window import axis_of, meetings
 
 SLOT_ACTIONS = ("mac", "gated_mac", "fused_mac", "extra_pass")
 """Actions that take a multiplier for a cycle."""
@@ -28,10 +30,20 @@ def fused_macs(problem: Problem) -> int:
 
 
 def gated_macs(problem: Problem, array: Array) -> int:
-    """MACs whose input is zero, where that keeps the multiplier and its weight still."""
+    """MACs whose input is zero or padding, where that keeps the multiplier and its weight still."""
     if not isinstance(array, PeGrid) or not array.zero_gating:
         return 0
-    return problem.macs * problem.ifmap_zeros.numerator // problem.ifmap_zeros.denominator
+    work = (1 - problem.ifmap_zeros) * macs_with_inputs(problem)
+    return problem.macs - math.ceil(work)
+
+
+def macs_with_inputs(problem: Problem) -> int:
+    """MACs whose input is an element of the ifmap and not padding."""
+    conv = problem.conv
+    if conv is None:
+        return problem.macs
+    others = problem.macs // (conv.p * conv.q * conv.r * conv.s)
+    return others * meetings(axis_of(conv, 0), conv.p) * meetings(axis_of(conv, 1), conv.q)
 
 
 def issued_share(problem: Problem, array: Array) -> Fraction:

@@ -35,9 +35,9 @@ class Batch:
 
 
 def map_commands(problem: Problem, machine: Machine, tiles: Literal["placed", "searched"]) -> Mapping | Infeasible:
-    """The nest of the tiles that the host's software takes, or (`searched`) of faster ones. Infeasible for groups and
-    for memories that no tile fits."""
-    refused = grouped_command(problem, machine)
+    """The nest of the tiles that the host's software takes, or (`searched`) of faster ones. Infeasible for convs that
+    no command knows and for memories that no tile fits."""
+    refused = no_command(problem, machine)
     if refused is not None:
         return refused
     whole = _extents(problem)
@@ -48,21 +48,31 @@ def map_commands(problem: Problem, machine: Machine, tiles: Literal["placed", "s
     else:
         layer = default_commands(whole, problem.conv.stride[0], machine)
     if tiles == "searched":
-        layer = best_commands(layer, machine)
+        layer = best_commands(replace(layer, copies=_copies(problem), cold=("weight",)), machine)
     mapping = _nest(problem, layer.tile, machine)
     return misfit(problem, mapping, machine) or mapping
 
 
-def grouped_command(problem: Problem, machine: Machine) -> Infeasible | None:
-    """A command knows no groups."""
-    groups = 1 if problem.conv is None else problem.conv.groups
-    if machine.host is None or groups == 1:
+def no_command(problem: Problem, machine: Machine) -> Infeasible | None:
+    """A command knows no groups, no dilation and one stride."""
+    conv = problem.conv
+    if machine.host is None or conv is None:
         return None
-    return Infeasible("host", groups, 1, "groups of a conv in a command", "run the groups as ops of their own")
+    if conv.groups > 1:
+        lever = "run the groups as ops of their own"
+        return Infeasible("host", conv.groups, 1, "groups of a conv in a command", lever)
+    if max(conv.dilation) > 1:
+        return Infeasible("host", max(conv.dilation), 1, "dilation of a conv in a command", "use a conv without it")
+    if conv.stride[0] != conv.stride[1]:
+        return Infeasible("host", 2, 1, "strides of a conv in a command", "use one stride for rows and columns")
+    return None
 
 
-def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Batch:
-    """The commands of a mapped op. ValueError for a grouped conv and one whose loops are not its primitive ones."""
+def commands_of(
+    problem: Problem, mapping: Mapping, machine: Machine, cold: tuple[OperandName, ...] = ("weight",)
+) -> Batch:
+    """The commands of a mapped op, `cold` inputs not in the cache before. ValueError for a grouped conv and one whose
+    loops are not its primitive ones."""
     names: dict[str, Dim] = MATMUL_DIMS if problem.conv is None else {dim: dim for dim in DIMS}
     whole = _extents(problem)
     tile, loops = dict(whole), []
@@ -80,8 +90,9 @@ def commands_of(problem: Problem, mapping: Mapping, machine: Machine) -> Batch:
     bits: dict[OperandName, int] = {
         "ifmap": problem.ifmap_bits, "weight": math.ceil(problem.stored_weight_bits), "output": problem.ofmap_bits,
     }  # fmt: skip
-    layer = Commands(whole, tile, tuple(loops), stride, problem.conv is not None, bits=bits)
-    return Batch(layer, math.prod(problem.extent(dim) for dim in problem.batch))
+    count = _copies(problem)
+    conv = problem.conv is not None
+    return Batch(Commands(whole, tile, tuple(loops), stride, conv, bits=bits, copies=count, cold=cold), count)
 
 
 def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machine: Machine) -> tuple[Flow, ...]:
@@ -108,6 +119,10 @@ def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machin
                     flow, count=words, values=values, bits_useful=bits, bits_moved=words * memory.word_bits
                 )
     return tuple(changed)
+
+
+def _copies(problem: Problem) -> int:
+    return math.prod(problem.extent(dim) for dim in problem.batch)
 
 
 def _command_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:

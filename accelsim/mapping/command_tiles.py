@@ -80,8 +80,10 @@ def matmul_commands(rows: int, columns: int, reduction: int, machine: Machine) -
 def best_commands(start: Commands, machine: Machine) -> Commands:
     """Tiles that the model finds faster, from those of `start` on: a dim of the tile is halved, doubled, or changed by
     an array's width, one at a time, as long as it still fits the way that Gemmini's software counts it."""
-    dim = machine.array.outputs_per_cycle
-    best, least = start, time_commands(start, machine).cycles
+    if not isinstance(machine.array, Systolic):
+        raise ValueError(f"{machine.name} is no systolic array")
+    dim = machine.array.rows
+    best, least = start, _cycles(start, machine)
     better = True
     while better:
         better = False
@@ -93,11 +95,25 @@ def best_commands(start: Commands, machine: Machine) -> Commands:
                 if not _fits(tile, start.stride, machine, dim):
                     continue
                 trial = commands_of(dict(start.extents), tile, start.stride)
-                trial = replace(trial, conv=start.conv, unpadded_share=start.unpadded_share, bits=start.bits)
-                cycles = time_commands(trial, machine).cycles
+                trial = replace(
+                    trial,
+                    conv=start.conv,
+                    unpadded_share=start.unpadded_share,
+                    bits=start.bits,
+                    copies=start.copies,
+                    cold=start.cold,
+                )
+                cycles = _cycles(trial, machine)
                 if cycles < least:
                     best, least, better = trial, cycles, True
     return best
+
+
+def _cycles(layer: Commands, machine: Machine) -> float:
+    """A layer's time, no less than its inputs and outputs take through the DRAM's pins."""
+    time = time_commands(layer, machine)
+    bits = sum(time.missed_bits.values()) + layer.values("output", layer.extents) * layer.bits["output"]
+    return max(time.cycles, bits / 8 * float(machine.dram.fs_per_byte) / machine.period_fs)
 
 
 def commands_of(extents: dict[Dim, int], tile: dict[Dim, int], stride: int) -> Commands:

@@ -3,14 +3,14 @@
 A command loads its tile of inputs and weights whole, streams its folds through the array back to back and,
 where the loops inside have finished its outputs, stores them. One command loads while the one before computes:
 
-    max(issue, load, compute)     load: requests of its rows + lines that the cache lacks
+    max(issue, load, compute)     load: requests of its rows + lines that the cache lacks (all, without one)
                                   compute: pixels streamed + a gap a fold
 
 (its rows take the place of those that are finished with), and what does not overlap at both ends counts once.
 
 Lines miss by reuse distance: a loop that brings the same lines again finds them in the cache if all that the
-loops inside it touch fits (`Cache.footprint_bytes`). Tensors that all fit together are there from the start: the
-host has just written them.
+loops inside it touch fits (`Cache.footprint_bytes`). Tensors that all fit together are there from the start, for they
+have just been written; but every line of a `cold` one misses once.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Commands:
     conv: bool
     unpadded_share: float = 1.0
     bits: Mapping[OperandName, int] = field(default_factory=lambda: dict.fromkeys(RELEVANT, 8))
+    copies: int = 1
+    """Layers alike that run one after the other, and share the cache."""
+    cold: tuple[OperandName, ...] = ()
+    """Inputs of which no line is in the cache before."""
 
     def classes(self) -> Iterator[tuple[Tile, int]]:
         """Each distinct tile with its number."""
@@ -111,22 +115,24 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
     line_cycles = 0.0
     if dma.cache is not None:
         line_cycles = dma.cache.line_bytes * float(machine.dram.fs_per_byte) / machine.period_fs
-    missing = {name: missing_lines(name, layer, dma.cache) / commands for name in LOADED}
-    loaded, missed = (dict.fromkeys(LOADED, 0) for _ in range(2))
+    missing = {name: _lines_a_command(name, layer, commands, dma.cache) for name in LOADED}
+    loaded, requested, missed = dict.fromkeys(LOADED, 0), dict.fromkeys(LOADED, 0), dict.fromkeys(LOADED, 0.0)
     cycles: dict[Bound, float] = {}
     ramp = computing = 0.0
     lane_macs = 0
     for tile, count in layer.classes():
         load = sum(dma.cycles(layer.rows(name, tile)) for name in LOADED)
         load += finished * dma.cycles(layer.rows("output", tile))
-        if dma.cache is not None:
-            shares = (
-                dma.cache.lines(layer.rows(n, tile)) / dma.cache.lines(layer.rows(n, layer.tile)) for n in missing
-            )
-            load += line_cycles * sum(share * lines for share, lines in zip(shares, missing.values(), strict=True))
         for name in LOADED:
+            rows = layer.rows(name, tile)
             loaded[name] += count * layer.values(name, tile)
-            missed[name] += count * dma.requested_bits(layer.rows(name, tile))
+            requested[name] += count * dma.requested_bits(rows)
+            if dma.cache is None:
+                load += dma.requested_bits(rows) / 8 * float(machine.dram.fs_per_byte) / machine.period_fs
+            else:
+                lines = missing[name] * dma.cache.lines(rows) / dma.cache.lines(layer.rows(name, layer.tile))
+                missed[name] += count * lines
+                load += line_cycles * lines
         busy = layer.unpadded_share * array_cycles(tile, layer.conv, array)
         parts: dict[Bound, float] = {"issue": issue, "dma": load, "compute": busy}
         slowest = max(parts, key=lambda name: parts[name])
@@ -137,9 +143,10 @@ def time_commands(layer: Commands, machine: Machine) -> CommandTime:
     skew = array.rows + array.cols - 2 + array.rows
     total = sum(cycles.values()) + ramp + skew
     slowest = max(cycles, key=lambda name: cycles[name])
+    moved = requested
     if dma.cache is not None:
-        missed = {name: math.ceil(commands * lines) * dma.cache.line_bytes * 8 for name, lines in missing.items()}
-    return CommandTime(total, slowest, commands, int(computing + skew), lane_macs, loaded, missed)
+        moved = {name: math.ceil(lines) * dma.cache.line_bytes * 8 for name, lines in missed.items()}
+    return CommandTime(total, slowest, commands, int(computing + skew), lane_macs, loaded, moved)
 
 
 def streamed_rows(tile: Tile, array: Systolic) -> int:
@@ -161,12 +168,24 @@ def _weight_tiles(tile: Tile, array: Systolic) -> int:
     return tile["r"] * tile["s"] * -(-tile["c"] // array.rows) * -(-tile["k"] // array.cols)
 
 
+def _lines_a_command(operand: OperandName, layer: Commands, commands: int, cache: Cache | None) -> float:
+    """Lines that a command of a whole tile misses in the mean; of a cold operand all commands miss every line once."""
+    if cache is None:
+        return 0.0
+    again = missing_lines(operand, layer, cache) / commands
+    if operand not in layer.cold:
+        return again
+    each = sum(count * cache.lines(layer.rows(operand, tile)) for tile, count in layer.classes())
+    once = cache.lines(layer.rows(operand, layer.extents)) * cache.lines(layer.rows(operand, layer.tile)) / each
+    return max(again, once)
+
+
 def missing_lines(operand: OperandName, layer: Commands, cache: Cache | None) -> float:
-    """Lines of an operand that all commands together fetch from the DRAM."""
+    """Lines of an operand that all commands together fetch from the DRAM, were each of a whole tile."""
     if cache is None:
         return 0.0
     loops = layer.loops
-    if _footprint_bytes(layer, loops, cache) <= cache.capacity_bytes:
+    if layer.copies * _footprint_bytes(layer, loops, cache) <= cache.capacity_bytes:
         return 0.0
     tile = layer.rows(operand, layer.tile)
     lines = float(cache.lines(tile) * math.prod(trips for _, trips in loops))

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from accelsim.hardware.machine import Machine
 from accelsim.hardware.registers import RegisterFile
 from accelsim.hardware.sram import Sram
-from accelsim.mapping.array_actions import gated_macs
+from accelsim.mapping.array_actions import gated_macs, macs_with_inputs
 from accelsim.mapping.copies import largest_in_pe, pe_values
 from accelsim.mapping.count import tiling
 from accelsim.mapping.nest import REGISTERS, Mapping
 from accelsim.mapping.problem import OPERANDS, OperandName, Problem
-from accelsim.mapping.window import axis_of, meetings
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def register_uses(problem: Problem, mapping: Mapping, machine: Machine) -> tuple
             moved = {"write": problem.macs + came, "read": problem.macs + came}
         else:
             weights = problem.macs - gated_macs(problem, machine.array)
-            reads = weights if operand == "weight" else _macs_with_inputs(problem)
+            reads = weights if operand == "weight" else macs_with_inputs(problem)
             moved = {"write": pe_values(problem, operand, mapping.loops, len(loops)), "read": reads}
         uses += [RegisterUse(file, operand, action, values, bits) for action, values in moved.items()]
     return tuple(uses)
@@ -92,12 +91,3 @@ def _stored(mapping: Mapping, machine: Machine) -> list[tuple[OperandName, Regis
             raise ValueError(f"{machine.name} has no registers for {operand}")
         found.append((operand, file))
     return found
-
-
-def _macs_with_inputs(problem: Problem) -> int:
-    """MACs whose input is an element of the ifmap and not padding."""
-    conv = problem.conv
-    if conv is None:
-        return problem.macs
-    others = problem.macs // (conv.p * conv.q * conv.r * conv.s)
-    return others * meetings(axis_of(conv, 0), conv.p) * meetings(axis_of(conv, 1), conv.q)

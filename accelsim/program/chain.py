@@ -46,10 +46,12 @@ class Chain:
 
 
 def input_chain(
-    name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack, stored_bits: Width
-) -> Chain:
-    """Transfers of an input of `bits` a value, in its store `stored_bits`; `extra_bits` (a bias) come with the first
-    tile."""
+    name: str, levels: Sequence[Level], bits: Width, extra_bits: int, store: Dram | ReramStack,
+    stored_bits: Width | None = None,
+) -> Chain:  # fmt: skip
+    """Transfers of an input of `bits` a value, in its store `stored_bits` if others; `extra_bits` (a bias) come with
+    the first tile."""
+    stored_bits = bits if stored_bits is None else stored_bits
     queues = [f"load_{name}", *(f"move_{name}_{_name(level)}" for level in levels[1:]), "array"]
     transfers, channels = [], []
     for at, level in enumerate(levels):

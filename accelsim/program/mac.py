@@ -77,10 +77,10 @@ def mac_program(problem: Problem, mapping: Mapping, machine: Machine, outer_trip
     """
     part = array_steps(problem, mapping, machine, outer_trips)
     bias_bits = problem.bias_values * problem.bias_bits
-    home, stored = weight_store(problem, machine), problem.stored_weight_bits
+    home = weight_store(problem, machine)
     chains = (
         input_chain("ifmap", part.levels["ifmap"], problem.ifmap_bits, 0, machine.dram, problem.dram_bits["ifmap"]),
-        input_chain("weight", part.levels["weight"], stored, bias_bits, home, stored),
+        input_chain("weight", part.levels["weight"], problem.stored_weight_bits, bias_bits, home),
         output_chain(problem, part.steps, mapping.array_loops("output"), part.levels["output"], machine.dram),
     )
     if int(part.work.cycles.max()) * machine.period_fs >= 2**62:

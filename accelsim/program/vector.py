@@ -77,7 +77,7 @@ def _pipeline(on_chip: tuple[Ints, Ints], in_dram: tuple[Ints, Ints], busy_fs: I
         is_load, way = at < len(loads), int(at >= len(loads))
         waits, signals = uses(at if is_load else at + 1)
         bits, stored = on_chip[way], in_dram[way]
-        if machine.dram not in (source, target) or stored is bits:
+        if machine.dram not in (source, target):
             transfers.append(Transfer(name, bits, source, target, waits, signals))
         else:
             transfers.append(Transfer(name, stored, source, target, waits, signals, bits))

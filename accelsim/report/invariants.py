@@ -14,6 +14,10 @@ OUTPUT_BUFFER = "psum_buffer"
 """The memories of a machine with one buffer for each operand: the only one that fuses ops."""
 
 
+Moved = dict[tuple[str, str, str], int]
+"""By block, operand and action."""
+
+
 class BrokenInvariant(Exception):
     """The simulator contradicts itself; `block` says where."""
 
@@ -84,24 +88,30 @@ def _check_bounds(report: Report) -> None:
 
 
 def _check_conservation(report: Report) -> None:
-    """What a level gives, the next one takes; what leaves the array reaches DRAM; psums come back as they left."""
+    """What a level gives, the next one takes; what leaves the array reaches DRAM; psums come back as they left.
+
+    Values are counted everywhere, bits between the memories of the chip alone: in DRAM some are compressed.
+    """
     memories = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "buffer"))
     order = [block.block for block in report.blocks if block.block in memories]  # outermost first
     registers = tuple(dict.fromkeys(row.block for row in report.rows if row.level == "registers"))
-    ops: dict[tuple[str, str], dict[tuple[str, str, str], int]] = {}
     fused = {(op.phase, op.name) for op in report.ops if op.group}
-    for row in report.rows:
-        if row.action in ("read", "write") and (row.phase, row.op) not in fused:
-            moved = ops.setdefault((row.phase, row.op), {})
-            key = row.block, row.operand, row.action
-            moved[key] = moved.get(key, 0) + row.values
-    for (_, op), moved in ops.items():
-        for operand in {operand for _, operand, _ in moved} - {"psum"}:
-            _check_operand(op, operand, moved, order)
+    rows = [row for row in report.rows if row.action in ("read", "write") and (row.phase, row.op) not in fused]
+    ops: dict[tuple[str, str], tuple[Moved, Moved]] = {}
+    for row in rows:
+        values, bits = ops.setdefault((row.phase, row.op), ({}, {}))
+        key = row.block, row.operand, row.action
+        values[key] = values.get(key, 0) + row.values
+        bits[key] = bits.get(key, 0) + row.bits_useful
+    for (_, op), (values, bits) in ops.items():
+        for operand in {operand for _, operand, _ in values} - {"psum"}:
+            _check_operand(op, operand, values, order)
+            _check_between(op, operand, bits, order)
         for block in (*order, *registers, "dram"):
-            left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
-            if left != back:
-                raise BrokenInvariant(block, f"{op}: {left} psums written, {back} read")
+            for moved in (values, bits):
+                left, back = (moved.get((block, "psum", action), 0) for action in ("write", "read"))
+                if left != back:
+                    raise BrokenInvariant(block, f"{op}: {left} values or bits of psums written, {back} read")
 
 
 def _check_link(report: Report) -> None:
@@ -116,7 +126,7 @@ def _check_link(report: Report) -> None:
             raise BrokenInvariant(block, f"{op}: {bits} bits of {operand} more move than cross the link")
 
 
-def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int], order: list[str]) -> None:
+def _check_operand(op: str, operand: str, moved: Moved, order: list[str]) -> None:
     """An operand that comes from DRAM goes from memory to memory; one that leaves passes through as it is."""
     source = "reram" if ("reram", operand, "read") in moved else "dram"
     came, went = moved.get((source, operand, "read"), 0), moved.get(("dram", operand, "write"), 0)
@@ -133,6 +143,19 @@ def _check_operand(op: str, operand: str, moved: dict[tuple[str, str, str], int]
             source, given = memory, read
     if not went and not given:
         raise BrokenInvariant(source, f"{op}: {operand} is loaded and never read")
+
+
+def _check_between(op: str, operand: str, moved: Moved, order: list[str]) -> None:
+    """Bits that one memory of the chip gives and the next one inwards takes."""
+    if ("dram", operand, "write") in moved:
+        return
+    source, given = "", 0
+    for memory in order:
+        taken, read = (moved.get((memory, operand, action), 0) for action in ("write", "read"))
+        if source and taken and taken != given:
+            raise BrokenInvariant(memory, f"{op}: takes {taken} bits of {operand}, {source} gives {given}")
+        if taken or read:
+            source, given = memory, read
 
 
 def _check_groups(report: Report) -> None:

@@ -1,11 +1,16 @@
-"""What does not know that zeros are left out of DRAM traffic."""
+"""What makes use of zeros, and what does not know that they are left out of DRAM traffic."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from accelsim.spec.clash import Clash, Rule
-from accelsim.spec.models import ArchSpec
+from accelsim.spec.models import ArchSpec, PeGridArray
+
+
+def uses_zeros(spec: ArchSpec) -> bool:
+    """Whether zeros of activations change anything on such a machine."""
+    return spec.dram.run_length is not None or (isinstance(spec.array, PeGridArray) and spec.array.zero_gating)
 
 
 def _run_length_is_known(spec: ArchSpec) -> Iterator[Clash]:

@@ -108,9 +108,13 @@ def workload_overrides(trace: Trace, overrides: Mapping[str, str]) -> Trace:
 
 
 def _share(text: str) -> float:
-    if not re.fullmatch(r"0|1|[01]?\.[0-9]{1,6}", text) or float(text) > 1:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
         raise user_error("override", ZEROS_KEY, repr(text[:40]), "give a share from 0 to 1, like 0.4")
-    return float(text)
+    return share
 
 
 def _psum_scheme(overrides: Mapping[str, str]) -> PsumScheme:

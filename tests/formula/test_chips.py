@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from accelsim.decoding.model import TWO_BITS, LanguageModel
 from accelsim.workload.chips import split_over_chips
 from accelsim.workload.template import Binding, load_template
 from accelsim.workload.trace_check import check_trace
@@ -39,3 +42,14 @@ def test_what_is_gathered() -> None:
 def test_one_chip_is_the_trace_itself() -> None:
     trace = load_template("llama_160m").bind("decode", Binding(1, 10))
     assert split_over_chips(trace, 1).trace is trace
+
+
+def test_codebook_parts_are_whole_blocks() -> None:
+    """Seven chips divide no block of 16 rows: each has the blocks that it needs a part of, not the whole weight."""
+    model = LanguageModel(load_template("llama_160m"), codebook=TWO_BITS)
+    whole = {t.id: t for t in model.trace("decode", 1, 64).tensors if t.codebook is not None}
+    split = {t.id: t for t in split_over_chips(model.trace("decode", 1, 64), 7).trace.tensors}
+    assert len(whole) == 12 * 7
+    for name, weight in whole.items():
+        rows, columns = weight.shape
+        assert split[name].shape == (16 * math.ceil(math.ceil(rows / 7) / 16), columns)

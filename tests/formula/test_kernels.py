@@ -113,3 +113,14 @@ def test_vector_ops_are_kernels_too() -> None:
     assert report.peak_macs_per_cycle == 108 * 1024
     one = build_machine(load_arch("validation/a100", {"arch.kernels.cores": 1}))
     assert build_machine(load_arch("validation/a100")).area_mm2["array"] == pytest.approx(108 * one.area_mm2["array"])
+
+
+@pytest.mark.parametrize("sets", [{}, {"arch.array.po": 3}, {"arch.vector_unit.lanes": 4096}])
+@pytest.mark.parametrize("size", [1, 8, 64, 512])
+def test_no_product_is_faster_than_the_arrays(sets: dict[str, object], size: int) -> None:
+    """Also where there are more vector lanes than multipliers, and for products of next to nothing."""
+    report = simulate(load_arch("validation/mi210", sets), load_trace(f"matmul:{size}x{size}x{size}"))
+    machine = build_machine(load_arch("validation/mi210", sets))
+    (op,) = report.ops
+    assert op.compute_cycles >= max(1, size**3 / machine.peak_macs_per_cycle)
+    assert op.cycles >= op.compute_cycles

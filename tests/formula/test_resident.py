@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.decoding.model import LanguageModel
@@ -44,34 +44,42 @@ def needed(links: Links, tiles: list[Tiles], kept: frozenset[str], now: int) -> 
     return sum(links[n][0] for n in waiting) + result + (tiles[now].inputs if streams else 0)
 
 
-def tiled(links: Links) -> list[Tiles]:
-    """A third of what is read and written."""
-    return [Tiles(sum(links[n][0] for n in reads) // 3, bits // 3) for bits, reads in links]
+@st.composite
+def tiled_chains(draw: st.DrawFn) -> tuple[Links, list[Tiles]]:
+    """Tiles of any size, also larger than what they are of."""
+    links = draw(chains())
+    sizes = st.integers(0, 40)
+    return links, [Tiles(draw(sizes) if reads else 0, draw(sizes)) for _, reads in links]
 
 
-@given(chains(), st.integers(20, 60))
-def test_there_is_room_for_what_is_kept(links: Links, room: int) -> None:
-    tiles = tiled(links)
+@settings(max_examples=300)
+@given(tiled_chains(), st.integers(20, 90))
+def test_there_is_room_for_what_is_kept_and_for_nothing_more(made: tuple[Links, list[Tiles]], room: int) -> None:
+    links, tiles = made
     kept = resident_tensors(ChipTrace(trace_of(links), {}, {}), tiles, room)
-    for now in range(len(links)):
-        alone = needed(links, tiles, frozenset(), now)
-        assert needed(links, tiles, kept, now) <= max(room, alone)
+    ops = range(len(links))
+    alone = [needed(links, tiles, frozenset(), now) for now in ops]
+    assert all(needed(links, tiles, kept, now) <= max(room, alone[now]) for now in ops)
+    for name in map(str, ops):
+        if name not in kept and max(alone) <= room:
+            assert any(needed(links, tiles, kept | {name}, now) > room for now in ops), name
 
 
 @given(chains())
 def test_all_is_kept_where_there_is_room(links: Links) -> None:
     everything = sum(bits for bits, _ in links)
-    kept = resident_tensors(ChipTrace(trace_of(links), {}, {}), tiled(links), everything)
+    tiles = [Tiles(bits, bits) for bits, _ in links]
+    kept = resident_tensors(ChipTrace(trace_of(links), {}, {}), tiles, 2 * everything)
     assert kept == {str(n) for n in range(len(links))}
 
 
-def test_what_is_read_last_goes_first() -> None:
+def test_what_lives_shortest_is_kept_first() -> None:
     """A result of 4 that waits for the last op makes room for two of 6 between, of 12 in all."""
     links: Links = [(4, []), (6, []), (6, [1]), (1, [2]), (1, [0, 3])]
     none = [Tiles(0, 0)] * len(links)
     assert resident_tensors(ChipTrace(trace_of(links), {}, {}), none, 12) == {"1", "2", "3", "4"}
     assert resident_tensors(ChipTrace(trace_of(links), {}, {}), none, 16) == {"0", "1", "2", "3", "4"}
-    tile = [Tiles(0, 0)] * 3 + [Tiles(0, 0), Tiles(12, 0)]  # the last op's input streams in: no room for the rest
+    tile = [*none[:4], Tiles(12, 0)]  # of the last op's inputs one is not there, and its tile takes all the room
     assert resident_tensors(ChipTrace(trace_of(links), {}, {}), tile, 12) == {"1", "2"}
 
 
@@ -98,7 +106,7 @@ def test_what_is_read_from_dram_was_written_there() -> None:
     small, large = (lowering.of(model.trace("prefill", tokens, 0), "verify") for tokens in (8, 600))
     cache = sum("kv_append" in name for name in small.names)
     assert sum(op.stored_bits > 0 for op in small.ops) == cache
-    assert sum(op.stored_bits > 0 for op in large.ops) > 2 * cache
+    assert sum(op.stored_bits > 0 for op in large.ops) > 1.5 * cache
     part = split_over_chips(model.trace("prefill", 600, 0), 4)
     tensors, (phase,) = part.trace.tensor_by_id(), part.trace.phases
     made_by = {name: place for place, op in enumerate(phase.ops) for name in op.outputs}

@@ -82,6 +82,15 @@ def test_values_lost_between_two_memories_are_seen(shared: Report) -> None:
             check(broken)
 
 
+def test_bits_lost_between_two_memories_are_seen(shared: Report) -> None:
+    for block, operand, action in (("l2", "ifmap", "read"), ("weight_buffer", "weight", "write")):
+        at = next(i for i, r in enumerate(shared.rows) if (r.block, r.operand, r.action) == (block, operand, action))
+        row = dataclasses.replace(shared.rows[at], bits_useful=shared.rows[at].bits_useful - 8)
+        broken = dataclasses.replace(shared, rows=(*shared.rows[:at], row, *shared.rows[at + 1 :]))
+        with pytest.raises(BrokenInvariant):
+            check(broken)
+
+
 def test_the_command_line_shows_memories() -> None:
     def out(*args: str) -> str:
         result = CliRunner().invoke(cli, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,12 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim import load_arch, simulate
+from accelsim.decoding.model import LanguageModel
 from accelsim.decoding.passes.program import ISSUES, QUEUES, Issue, PassProgram, pass_program
 from accelsim.decoding.passes.runs import INTERLEAVES, Interleave, Stream
 from accelsim.decoding.passes.stores import Port, Stores, build_stores
-from accelsim.decoding.passes.work import OpCost, PassLowering, PassWork
+from accelsim.decoding.passes.tabulate import Passes
+from accelsim.decoding.passes.work import OpCost, PassLowering, PassWork, op_tiles
 from accelsim.engine.engine import Timeline, run
+from accelsim.execute import Outcome
 from accelsim.hardware.machine import build_machine
+from accelsim.mapping.fit import demands
+from accelsim.mapping.lower import MacWork, lower
+from accelsim.outcomes import Outcomes
+from accelsim.program.vector import slot_bits
 from accelsim.workload.template import Binding, load_template
 from tests.reference.stepper import step_through
 
@@ -87,6 +95,55 @@ def test_a_store_stands_behind_the_loads_that_may_run_ahead() -> None:
     assert starts(ahead, "dram") == [0, 4, 8, 12, 16, 20, 24, 28, 56, 60, 64]
     behind = pass_program([Stream("verify", (ops,))], STORES, "proportional", "in-order")
     assert starts(behind, "dram")[:3] == [0, 56, 60]
+
+
+def test_pipelined_loads_stand_slots_earlier() -> None:
+    """In order, each load waits for the computation before it to issue; moved up, eight go first.
+
+    Computations wait behind them at first, and none for a load's latency later on.
+    """
+    stream = [Stream("verify", (work(*[op(3, dram=4)] * 12),))]
+    made = {issue: pass_program(stream, STORES, "proportional", issue) for issue in ISSUES}
+    assert starts(made["in-order"], "dram")[:4] == [0, 6, 12, 18]  # two of latency between two loads
+    assert starts(made["pipelined"], "dram")[:8] == [0, 4, 8, 12, 16, 20, 24, 28]
+    ends = {issue: run(each.program).makespan_fs for issue, each in made.items()}
+    assert ends["out-of-order"] <= ends["pipelined"] < ends["in-order"]
+
+
+def test_tiles_are_those_of_the_mapping() -> None:
+    """With a buffer for each, the tiles of inputs and result are all that the mapping asks of their buffers."""
+    arch = load_arch("apsq_llm_ws")
+    machine = build_machine(arch)
+    trace = load_template("llama_160m").bind("verify", Binding(40, 300, 4, 8, 8))
+    outcomes = Outcomes(machine, arch)
+    kinds = Counter[type]()
+    for each in trace.phases[0].ops[:40]:
+        lowered = lower(each, trace.tensor_by_id(), machine)
+        outcome = outcomes.of(lowered, each.name)
+        assert isinstance(outcome, Outcome)
+        tiles = op_tiles(lowered, outcome, machine)
+        if isinstance(lowered, MacWork):
+            assert outcome.nest is not None
+            needed = demands(lowered.problem, outcome.nest, machine)
+            assert (tiles.inputs, tiles.outputs) == (needed["ifmap_buffer"], needed["psum_buffer"])
+        else:
+            slots = [slot_bits(lowered, machine, buffer) for buffer in (machine.ifmap_buffer, machine.psum_buffer)]
+            assert [tiles.inputs, tiles.outputs] == slots
+        kinds[type(lowered)] += 1
+        assert tiles.outputs > 0
+    assert min(kinds.values()) > 5
+
+
+def test_only_the_last_part_of_a_prompt_has_a_head() -> None:
+    passes = Passes(load_arch("apsq_llm_ws"), LanguageModel(load_template("llama_160m")), None)
+    heads = [
+        sum("lm_head" in name for name in passes.work("verify", "prefill", 64, context, whole).names)
+        for context, whole in ((0, False), (64, True))
+    ]
+    assert heads == [0, 1]
+    parts = passes.cost([Stream("verify", (passes.work("verify", "prefill", 64, 0, False),))])
+    last = passes.cost([Stream("verify", (passes.work("verify", "prefill", 70, 64, True),))])
+    np.testing.assert_allclose(passes.prefill(134, 64), parts + last)  # six at the end go with the chunk before
 
 
 def test_both_owners_proceed_at_the_same_share() -> None:

@@ -21,24 +21,25 @@ def refined(values: Ints, cost: Callable[[int, int], Floats]) -> tuple[Ints, Flo
     """Points (P,) among the ascending `values` and their costs (P, 8), such that the others may be interpolated.
 
     Between two points the middle value is run too, and both halves are looked at where interpolation had missed
-    it: so a step between two values is enclosed by them. `cost` is given a value and how many runs are known to
-    follow.
+    it: so a step between two values is enclosed by them. Halves are let go when it was right twice in a row. `cost` is
+    given a value and how many runs are known to follow.
     """
     knots = np.unique(np.linspace(0, len(values) - 1, FIRST).round().astype(int)).tolist()
     rows = {knot: cost(int(values[knot]), len(knots) - 1 - place) for place, knot in enumerate(knots)}
-    segments = _with_a_middle(pairwise(knots))
+    segments = _with_a_middle((low, high, False) for low, high in pairwise(knots))
     while segments:
         halves = []
-        for place, (low, high) in enumerate(segments):
+        for place, (low, high, was_right) in enumerate(segments):
             middle = (low + high) // 2
             guess = at(values[[low, high]], np.stack([rows[low], rows[high]]), values[middle])
             rows[middle] = cost(int(values[middle]), len(segments) - 1 - place)
-            if (np.abs(guess - rows[middle]) > WITHIN * rows[middle])[COMPARED].any():
-                halves += [(low, middle), (middle, high)]
+            is_right = not (np.abs(guess - rows[middle]) > WITHIN * rows[middle])[COMPARED].any()
+            if not (is_right and was_right):
+                halves += [(low, middle, is_right), (middle, high, is_right)]
         segments = _with_a_middle(halves)
     found = sorted(rows)
     return values[found], np.stack([rows[each] for each in found])
 
 
-def _with_a_middle(segments: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(low, high) for low, high in segments if high - low > 1]
+def _with_a_middle(segments: Iterable[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
+    return [segment for segment in segments if segment[1] - segment[0] > 1]

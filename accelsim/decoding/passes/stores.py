@@ -63,4 +63,6 @@ def build_stores(machine: Machine) -> Stores:
         from_stack = Port(lambda bits: max(stack.transfer_fs(bits), into(bits)), stack.latency_fs)
     link = machine.system.link
     received = NO_PORT if link is None else Port(link.transfer_fs, link.latency_fs)
-    return Stores(machine.weight_buffer.capacity_bits // SLOTS, from_dram, from_stack, received)
+    buffer = machine.weight_buffer
+    room = buffer.capacity_bits // (2 if {"ifmap", "output"} & set(buffer.holds) else 1)  # the rest is theirs
+    return Stores(room // SLOTS, from_dram, from_stack, received)

@@ -93,9 +93,13 @@ class Passes:
         return min(sizes, key=lambda size: float(self.prefill(prompt, size)[0]))
 
     def prefill(self, prompt: int, chunk: int) -> Floats:
-        """The cost of all models reading a prompt in chunks, one after the other."""
-        starts = range(0, prompt, chunk)
-        parts = [self._part(min(chunk, prompt - start), start, start + chunk >= prompt) for start in starts]
+        """The cost of all models reading a prompt in chunks, one after the other.
+
+        Less than half a chunk at the end is read with the chunk before.
+        """
+        count = max(1, (prompt + chunk // 2) // chunk)
+        ends = [*range(chunk, count * chunk, chunk), prompt]
+        parts = [self._part(end - start, start, end == prompt) for start, end in zip([0, *ends], ends, strict=False)]
         return np.asarray(np.sum(parts, axis=0), np.float64)
 
     def _part(self, tokens: int, context: int, whole: bool) -> Floats:

@@ -179,9 +179,14 @@ def _stored(cost: OpCost, gathered_bits: int, machine: Machine) -> OpCost:
 
 
 def token_bits(machine: Machine) -> int:
-    """Bits of the outermost memories that activations pass through."""
+    """Bits of the outermost memories that activations pass through, half of one whose weights are loaded ahead."""
     outermost = {machine.chain(operand)[0].name for operand in ACTIVATIONS}
-    return sum(memory.capacity_bits for memory in machine.memories if memory.name in outermost)
+    rooms = (
+        memory.capacity_bits // (2 if memory is machine.weight_buffer else 1)
+        for memory in machine.memories
+        if memory.name in outermost
+    )
+    return sum(rooms)
 
 
 def op_tiles(work: Work, outcome: Outcome, machine: Machine) -> Tiles:
