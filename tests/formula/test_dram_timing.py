@@ -23,7 +23,7 @@ from accelsim.hardware.dram_timing import (
     row_ck,
     turnaround_ck,
 )
-from accelsim.spec.models import DramPreset
+from accelsim.spec.dram import DramPreset
 
 PRESETS = tuple(line["name"] for line in tables.rows("dram_timing"))
 READS = Stream(bytes_between_turnarounds=None)
