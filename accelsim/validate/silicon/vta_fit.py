@@ -2,8 +2,8 @@
 
 Fitted on a seeded quarter of the convs of each campaign (group convs are all predicted): the first two on
 those of July and August 2019 that agree with one another, the last on the campaign that does not. A block is shifted,
-and clipped from both sides, by an instruction of a cycle each: it takes three cycles at least, and that is what comes
-out (without this limit, 0 cycles and 800 ns a run fit these layers better).
+and clipped from both sides (TVM's tuning scripts: right_shift, clip), by an instruction of a cycle each: it takes three
+cycles at least, and that is what comes out (without this limit, 0 cycles and 800 ns a run fit these layers better).
 """
 
 from __future__ import annotations
