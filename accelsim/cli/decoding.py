@@ -123,7 +123,7 @@ def decode(
             served.save(path)
             wrote(path)
     if timeline_path is not None or gantt_path is not None:
-        middle = int((asked[0] + asked[1] // 2).mean())
+        middle = min(int((asked[0] + asked[1] // 2).mean()), int(costs.contexts[-1]))
         _draw(passes, policy, middle, timeline_path, gantt_path)
 
 

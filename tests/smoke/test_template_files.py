@@ -89,6 +89,28 @@ def test_a_template_ends_with_its_model(
     assert not ends or f"end at {ends}" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("policy", "code", "said"),
+    [
+        (("--policy", "tree", "--tree", "8,8", "--acceptance", "0.6,0.2"), 2, "a pass would read 73 tokens at once"),
+        (("--policy", "vanilla", "--draft-length", "9", "--gantt", "round.png"), 0, "tokens per second"),
+    ],
+)
+def test_drafts_near_the_end_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: tuple[str, ...], code: int, said: str
+) -> None:
+    """Answers up to the last position; passes, and the round that is drawn, stay within."""
+    monkeypatch.chdir(tmp_path)
+    config = small_config(
+        tmp_path / "c.json", "GPT2LMHeadModel", "gpt2", n_positions=45, n_embd=32, n_layer=1, n_head=2
+    )
+    assert invoke("trace", "--template", "--config", config, "--out", "t.template.json.gz").exit_code == 0
+    models = ("--target", "t.template.json.gz", "--draft", "t.template.json.gz")
+    ran = invoke("decode", "apsq_llm_ws", *models, "--prompts", "25", "--outputs", "20", "--requests", "2", *policy)
+    assert ran.exit_code == code, ran.output
+    assert said in ran.output + ran.stderr
+
+
 MIXTURE = {"num_local_experts": 8, "num_key_value_heads": 1}
 
 

@@ -53,7 +53,7 @@ def pass_program(streams: Sequence[Stream], stores: Stores, interleave: Interlea
     """The program of one stream, or of a draft and a verify at once."""
     runs = merged_runs(streams, stores, interleave)
     slots = stores.slots(bool(runs.dram_bits.any() and runs.reram_bits.any()))
-    places, turns = _places(runs, slots[0] if issue == "out-of-order" else 0)
+    places = turns = _places(runs, slots[0] if issue == "out-of-order" else 0)
     if issue == "pipelined":
         places, turns = _pipelined(places, slots)
     chained = _NO_CHAIN if issue == "out-of-order" else _in_order(turns)
@@ -68,8 +68,8 @@ def pass_program(streams: Sequence[Stream], stores: Stores, interleave: Interlea
     return PassProgram(program, runs, tuple(place // len(_PARTS) for place in places))
 
 
-def _places(runs: Runs, behind: int) -> tuple[list[Ints], list[Ints]]:
-    """Of each queue, the places (run x 5 + part) of its instructions in queue order, and their turns in program order.
+def _places(runs: Runs, behind: int) -> list[Ints]:
+    """Of each queue, the places (run x 5 + part) of its instructions in queue order.
 
     A store stands behind so many loads that follow it in program order.
     """
@@ -84,11 +84,12 @@ def _places(runs: Runs, behind: int) -> tuple[list[Ints], list[Ints]]:
     is_store = dram % len(_PARTS) == _STORE
     turn = np.cumsum(~is_store) + np.where(is_store, behind + 0.5, 0.0)
     found[DRAM] = dram[np.argsort(turn, kind="stable")]
-    return found, found
+    return found
 
 
 def _pipelined(places: Sequence[Ints], slots: tuple[int, int]) -> tuple[list[Ints], list[Ints]]:
-    """The same with loads that many slots but one of their store's runs earlier."""
+    """Places in the order of their turns, and these: a place, of a load as many runs earlier as its store has slots
+    but one."""
     sorted_places, turns = list(places), list(places)
     for queue, count in zip((DRAM, RERAM), slots, strict=True):
         is_load = places[queue] % len(_PARTS) != _STORE

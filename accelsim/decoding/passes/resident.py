@@ -30,7 +30,7 @@ class _Life:
     bits: int
     made: int
     last: int
-    moves: int = 1
+    moves: int
 
     @property
     def cost(self) -> tuple[float, int]:

@@ -177,11 +177,13 @@ def _within_reach(passes: Passes, grid: Grid) -> Grid:
         ends = None if model is None else model.template.max_tokens
         if model is None or ends is None:
             continue
+        most = max(grid.most_verified, *grid.draft_tokens)
+        fix = f"its positions, or the window of its attention, end at {ends:,}: ask for "
         if last > ends:
-            fix = f"its positions, or the window of its attention, end at {ends:,}: ask for shorter ones"
-            raise user_error(model.name, "tokens", f"prompts and answers reach {last:,} tokens", fix)
-        most = max(grid.most_verified, grid.most_together, *grid.draft_tokens)
-        contexts = tuple(sorted({max(1, min(context, ends - most)) for context in contexts}))
+            raise user_error(model.name, "tokens", f"prompts and answers reach {last:,} tokens", f"{fix}shorter ones")
+        if most >= ends:
+            raise user_error(model.name, "tokens", f"a pass would read {most:,} tokens at once", f"{fix}fewer drafts")
+        contexts = tuple(sorted({min(context, ends - most) for context in contexts}))
     return replace(grid, contexts=contexts)
 
 
