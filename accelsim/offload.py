@@ -64,15 +64,15 @@ def run_commands(
     Within a command the array runs its own folds, whatever loops the mapping has there.
     """
     stored = any(flow.operand == "weight" for flow in flows)  # keys and values were written a moment ago
-    batch = commands_of(problem, mapping, machine, ("weight",) if stored else ())
-    time = time_commands(batch.commands, machine)
-    flows = command_flows(flows, batch, time, machine)
+    layer = commands_of(problem, mapping, machine, ("weight",) if stored else ())
+    time = time_commands(layer, machine)
+    flows = command_flows(flows, layer, time, machine)
     dram_fs = machine.dram.transfer_fs(_dram_bits(flows, machine))
-    commands_fs, compute = round(batch.count * time.cycles * machine.period_fs), batch.count * time.compute_cycles
+    commands_fs, compute = round(layer.copies * time.cycles * machine.period_fs), layer.copies * time.compute_cycles
     busy = {"dram": dram_fs, "array": compute * machine.period_fs}
     busy[{"issue": "host", "dma": "dma", "compute": "array"}[time.bound]] = commands_fs
     makespan = max(commands_fs, dram_fs)
-    lanes, waits_for = batch.count * time.lane_macs, "dependency" if time.bound == "issue" else "dram"
+    lanes, waits_for = layer.copies * time.lane_macs, "dependency" if time.bound == "issue" else "dram"
     return flows, _timing(makespan, busy, compute, flows, machine, problem.macs, lanes, waits_for)
 
 

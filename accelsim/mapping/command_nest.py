@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from accelsim.hardware.machine import Machine
@@ -24,14 +24,6 @@ from accelsim.mapping.traffic import Flow
 
 REDUCTION: tuple[Dim, ...] = ("r", "s", "c")
 MATMUL_DIMS: dict[str, Dim] = {"g": "n", "m": "p", "k": "c", "n": "k"}
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The commands of one of `count` layers alike: the matmuls of a batch, or a conv alone."""
-
-    commands: Commands
-    count: int
 
 
 def map_commands(problem: Problem, machine: Machine, tiles: Literal["placed", "searched"]) -> Mapping | Infeasible:
@@ -70,11 +62,10 @@ def no_command(problem: Problem, machine: Machine) -> Infeasible | None:
 
 def commands_of(
     problem: Problem, mapping: Mapping, machine: Machine, cold: tuple[OperandName, ...] = ("weight",)
-) -> Batch:
-    """The commands of a mapped op, `cold` inputs not in the cache before. ValueError for a grouped conv and one whose
-    loops are not its primitive ones."""
-    names: dict[str, Dim] = MATMUL_DIMS if problem.conv is None else {dim: dim for dim in DIMS}
-    whole = _extents(problem)
+) -> Commands:
+    """The commands of a mapped op (of one of its `copies`: the matmuls of a batch), `cold` inputs not in the cache
+    before. ValueError for a grouped conv and one whose loops are not its primitive ones."""
+    names, whole = _names(problem), _extents(problem)
     tile, loops = dict(whole), []
     sizes = dict(problem.extents)
     for loop in _command_loops(mapping, machine):
@@ -90,12 +81,11 @@ def commands_of(
     bits: dict[OperandName, int] = {
         "ifmap": problem.ifmap_bits, "weight": math.ceil(problem.stored_weight_bits), "output": problem.ofmap_bits,
     }  # fmt: skip
-    count = _copies(problem)
-    conv = problem.conv is not None
-    return Batch(Commands(whole, tile, tuple(loops), stride, conv, bits=bits, copies=count, cold=cold), count)
+    conv, copies = problem.conv is not None, _copies(problem)
+    return Commands(whole, tile, tuple(loops), stride, conv, bits=bits, copies=copies, cold=cold)
 
 
-def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machine: Machine) -> tuple[Flow, ...]:
+def command_flows(flows: Sequence[Flow], layer: Commands, time: CommandTime, machine: Machine) -> tuple[Flow, ...]:
     """The nest's flows with inputs as commands load them: whole with every command, out of the cache where it has them.
 
     Their DRAM flows bear the values that commands load and the bits that the cache lacks.
@@ -103,13 +93,12 @@ def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machin
     names = {"ifmap": "ifmap", "weight": next(f.operand for f in flows if f.operand in ("weight", "kv"))}
     changed = list(flows)
     for operand in LOADED:
-        values = batch.count * time.loaded_values[operand]
-        bits = values * batch.commands.bits[operand]
-        missed = batch.count * time.missed_bits[operand]
+        values = layer.copies * time.loaded_values[operand]
+        bits = values * layer.bits[operand]
+        missed = layer.copies * time.missed_bits[operand]
         memory = machine.chain(operand)[0]
-        words = batch.count * sum(
-            count * memory.accesses(batch.commands.values(operand, tile), batch.commands.bits[operand])
-            for tile, count in batch.commands.classes()
+        words = layer.copies * sum(
+            count * memory.accesses(layer.values(operand, tile), layer.bits[operand]) for tile, count in layer.classes()
         )
         for at, flow in enumerate(changed):
             if flow.operand == names[operand] and (flow.block, flow.action) == (machine.dram.name, "read"):
@@ -119,6 +108,11 @@ def command_flows(flows: Sequence[Flow], batch: Batch, time: CommandTime, machin
                     flow, count=words, values=values, bits_useful=bits, bits_moved=words * memory.word_bits
                 )
     return tuple(changed)
+
+
+def _names(problem: Problem) -> dict[str, Dim]:
+    """A command's dim for each of the op's."""
+    return MATMUL_DIMS if problem.conv is None else {dim: dim for dim in DIMS}
 
 
 def _copies(problem: Problem) -> int:
@@ -135,7 +129,7 @@ def _command_loops(mapping: Mapping, machine: Machine) -> tuple[Loop, ...]:
 def _extents(problem: Problem) -> dict[Dim, int]:
     """Of one matmul of a batch: its query heads are images of one row of pixels."""
     whole: dict[Dim, int] = dict.fromkeys(DIMS, 1)
-    names: dict[str, Dim] = MATMUL_DIMS if problem.conv is None else {dim: dim for dim in DIMS}
+    names = _names(problem)
     for dim, extent in problem.extents:
         if dim in names:
             whole[names[dim]] = extent
@@ -146,7 +140,7 @@ def _extents(problem: Problem) -> dict[Dim, int]:
 
 def _nest(problem: Problem, tile: Tile, machine: Machine) -> Mapping:
     """Accumulators stand outside the reduction, the scratchpad within all commands' loops, the array's order inside."""
-    of_dim = {dim: name for name, dim in MATMUL_DIMS.items()} if problem.conv is None else {dim: dim for dim in DIMS}
+    of_dim = {dim: name for name, dim in _names(problem).items()}
     memories: dict[OperandName, str] = {operand: machine.chain(operand)[-1].name for operand in OPERANDS}
     steps = {dim: Loop(of_dim[dim], tile[dim]) for dim in ORDER if of_dim.get(dim) is not None}
     widths = spatial_widths(problem, machine.array)

@@ -159,12 +159,12 @@ def test_a_simulated_layer_is_the_one_validated() -> None:
         assert check_mapping(problem, mapping, machine) is None
         batch = commands_of(problem, mapping, machine)
         own = time_commands(gemmini._own_tiles(row, machine), machine)
-        assert batch.count == 1
-        warm = commands_of(problem, mapping, machine, cold=()).commands
+        assert batch.copies == 1
+        warm = commands_of(problem, mapping, machine, cold=())
         assert time_commands(warm, machine).cycles == pytest.approx(own.cycles, rel=1e-9)
         better = map_commands(problem, machine, "searched")
         assert isinstance(better, Mapping)
-        assert time_commands(commands_of(problem, better, machine, cold=()).commands, machine).cycles <= own.cycles
+        assert time_commands(commands_of(problem, better, machine, cold=()), machine).cycles <= own.cycles
 
 
 def _problem_of(row: Line) -> Problem:
@@ -199,7 +199,7 @@ def test_time_and_energy_are_of_the_same_misses(dims: tuple[int, int, int, int])
     problem = matmul_problem(MatmulDims(batch, 1, m, k, n), 8, 8, 8, PsumScheme(32))
     mapping = map_commands(problem, slow, "placed")
     assert isinstance(mapping, Mapping)
-    layer = commands_of(problem, mapping, slow).commands
+    layer = commands_of(problem, mapping, slow)
     time, free = time_commands(layer, slow), time_commands(layer, _without_cache_misses(slow))
     missed_cycles = sum(time.missed_bits.values()) / 8 * float(slow.dram.fs_per_byte) / slow.period_fs
     assert time.cycles - free.cycles == pytest.approx(missed_cycles, rel=1e-3)
@@ -249,8 +249,8 @@ def test_flows_are_of_what_commands_load() -> None:
     batch = commands_of(problem, mapping, machine)
     flows, timing = run_commands(problem, mapping, mac_flows(problem, mapping, machine), machine)
     moved = {(flow.block, flow.operand, flow.action): flow for flow in flows}
-    tile, extents = batch.commands.tile, batch.commands.extents
-    assert (batch.count, extents["n"], tile["n"]) == (3, 2, 1)
+    tile, extents = batch.tile, batch.extents
+    assert (batch.copies, extents["n"], tile["n"]) == (3, 2, 1)
     values = words = 0
     for _, p, c, _k in itertools.product(range(3 * 2), *(_chunks(extents[d], tile[d]) for d in ("p", "c", "k"))):
         values += p * c
@@ -280,7 +280,7 @@ def test_every_given_conv_is_a_mapping(size: int) -> None:
         problem = conv_problem(dims, 8, 8, 8, PsumScheme(32), "nested")
         mapping = mapping_of(row["mapping"], problem, machine)
         assert check_mapping(problem, mapping, machine) is None
-        ours, theirs = commands_of(problem, mapping, machine, cold=()).commands, conv_commands(row["mapping"], stride)
+        ours, theirs = commands_of(problem, mapping, machine, cold=()), conv_commands(row["mapping"], stride)
         assert time_commands(ours, machine) == time_commands(theirs, machine)
         same += 1
     assert same > 40
